@@ -1,0 +1,88 @@
+"""Activations of a whole row: every output depends on several inputs along one axis."""
+
+from __future__ import annotations
+
+from actbench.catalog.declaration import Param
+from actbench.catalog.domain import Domain
+from actbench.catalog.errors import InfeasibleError
+from actbench.catalog.primitives import Row, maximum, row_dot, row_exp, row_max
+from actbench.catalog.registry import activation
+
+
+def _softmax_backward(grad_output: Row, x: Row, out: Row) -> None:
+    total = row_exp(x, row_max(x), out)
+    mean = row_dot(grad_output, out) / total
+    for i in range(x.size):
+        out[i] = out[i] / total * (grad_output[i] - mean)
+
+
+@activation(
+    rowwise=True,
+    family="normalised exponential",
+    formula="exp(x[i]) / sum(exp(x[j]), j)",
+    derivative_formula="softmax(x)[i] * ((i == j) - softmax(x)[j])",
+    derivative=_softmax_backward,
+    range="[0, 1]",
+    exact=lambda m, x: [m.exp(v) / m.fsum(m.exp(u) for u in x) for v in x],
+    reference="Bridle (1990), Probabilistic Interpretation of Feedforward Classification Network Outputs",
+    pitfalls=(
+        "s(1 - s) is only the diagonal of the Jacobian; the gradient is s (g - <g, s>).",
+        "Softmax applied twice: a cross-entropy that takes logits applies it already.",
+        "A row of -inf has no largest element: the result is NaN, as in torch and JAX.",
+        "Without subtracting the maximum it overflows from 89 on in float32.",
+    ),
+)
+def softmax(x: Row, out: Row) -> None:
+    """Softmax: positive outputs that sum to 1 along the axis."""
+    total = row_exp(x, row_max(x), out)
+    for i in range(x.size):
+        out[i] = out[i] / total
+
+
+def _maxout_backward(grad_output: Row, x: Row, out: Row, k: int, ties: int) -> None:
+    for i in range(grad_output.size):
+        largest = x[i * k]
+        for j in range(1, k):
+            largest = maximum(largest, x[i * k + j])
+        tied = 0
+        for j in range(k):
+            tied += x[i * k + j] == largest
+        first = 1
+        for j in range(k):
+            hit = x[i * k + j] == largest
+            share = grad_output[i] / tied if ties == 1 else grad_output[i] * first
+            out[i * k + j] = share if hit else 0.0
+            first = 0 if hit else first
+
+
+def _groups(size: int, k: int) -> int:
+    if size % k:
+        raise InfeasibleError(f"maxout: the axis has {size} elements, which k={k} does not divide")
+    return size // k
+
+
+@activation(
+    rowwise=True,
+    family="maximum",
+    formula="max(x[k*i + j], j)",
+    derivative_formula="1 if x[k*i + j] == maxout(x)[i] else 0",
+    derivative=_maxout_backward,
+    params={
+        "k": Param(Domain("[1, inf)"), "inputs a group", {"tfa.layers": "num_units", "paper": "k pieces"}),
+        "ties": Param(("first", "split"), "who gets the gradient where several inputs are the largest"),
+    },
+    row_output=_groups,
+    exact=lambda m, x, k, ties: [max(x[i : i + k]) for i in range(0, len(x), k)],
+    reference="Goodfellow, Warde-Farley, Mirza, Courville and Bengio (2013), arXiv:1302.4389",
+    pitfalls=(
+        "Groups are k consecutive channels here; some implementations take every (n/k)-th channel.",
+        "The output has k times fewer channels than the input.",
+    ),
+)
+def maxout(x: Row, out: Row, k: int = 2, ties: str = "first") -> None:
+    """Maxout: the largest of each group of k consecutive inputs."""
+    for i in range(out.size):
+        largest = x[i * k]
+        for j in range(1, k):
+            largest = maximum(largest, x[i * k + j])
+        out[i] = largest

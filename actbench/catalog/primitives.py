@@ -1,0 +1,178 @@
+"""The vocabulary of declarations: IEEE mathematics on Python floats.
+
+A declaration's body calls these names. Run as plain Python they are the slow, obvious reference; the
+kernel layer puts a vectorised function of the same name in the place of each.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+Row: TypeAlias = Any
+"""One row of an array: anything indexable with a size, as the kernels see it."""
+
+SCALARS = (
+    "exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tanh", "erf", "erfc", "fabs", "floor",
+    "copysign", "maximum", "minimum", "sigmoid", "softplus",
+)  # fmt: skip
+ROWS = (
+    "row_max", "row_sum", "row_dot", "row_exp", "row_exp_sum", "row_log_sum_exp", "probability", "wide",
+)  # fmt: skip
+"""The names that have compiled twins; the others are made of them."""
+
+
+def _total(function: Callable[[float], float], x: float, overflow: float) -> float:
+    try:
+        return function(x)
+    except OverflowError:
+        return overflow
+
+
+def exp(x: float) -> float:
+    """e^x; infinite where it overflows."""
+    return _total(math.exp, x, math.inf)
+
+
+def expm1(x: float) -> float:
+    """e^x - 1 without cancellation near 0."""
+    return _total(math.expm1, x, math.inf)
+
+
+def log(x: float) -> float:
+    """The natural logarithm; -inf at 0, NaN below."""
+    if x > 0.0:
+        return math.log(x)
+    return -math.inf if x == 0.0 else math.nan
+
+
+def log1p(x: float) -> float:
+    """ln(1 + x) without cancellation near 0; -inf at -1, NaN below."""
+    if x > -1.0:
+        return math.log1p(x)
+    return -math.inf if x == -1.0 else math.nan
+
+
+def sqrt(x: float) -> float:
+    """The square root; NaN below 0."""
+    return math.sqrt(x) if x >= 0.0 else math.nan
+
+
+def sin(x: float) -> float:
+    """The sine of x radians; NaN at infinities."""
+    return math.nan if math.isinf(x) else math.sin(x)
+
+
+def cos(x: float) -> float:
+    """The cosine of x radians; NaN at infinities."""
+    return math.nan if math.isinf(x) else math.cos(x)
+
+
+def tanh(x: float) -> float:
+    """The hyperbolic tangent."""
+    return math.tanh(x)
+
+
+def erf(x: float) -> float:
+    """The error function."""
+    return math.erf(x)
+
+
+def erfc(x: float) -> float:
+    """1 - erf(x) without cancellation for large x."""
+    return math.erfc(x)
+
+
+def fabs(x: float) -> float:
+    """The absolute value."""
+    return math.fabs(x)
+
+
+def floor(x: float) -> float:
+    """The largest integer not above x, as a float."""
+    return float(math.floor(x)) if math.isfinite(x) else x
+
+
+def copysign(x: float, y: float) -> float:
+    """|x| with the sign of y."""
+    return math.copysign(x, y)
+
+
+def maximum(x: float, y: float) -> float:
+    """The larger one; NaN if either is NaN."""
+    return x if x >= y or x != x else y
+
+
+def minimum(x: float, y: float) -> float:
+    """The smaller one; NaN if either is NaN."""
+    return x if x <= y or x != x else y
+
+
+def sigmoid(x: float) -> float:
+    """1/(1 + e^-x), right down to subnormal results."""
+    q = exp(-fabs(x))
+    return (1.0 if x >= 0.0 else q) / (1.0 + q)
+
+
+def softplus(x: float) -> float:
+    """ln(1 + e^x) without overflow."""
+    return maximum(x, 0.0) + log1p(exp(-fabs(x)))
+
+
+def sign(x: float) -> float:
+    """-1, 0 or 1; NaN for NaN."""
+    return 1.0 if x > 0.0 else (-1.0 if x < 0.0 else x)
+
+
+def damped(x: float, gate: float) -> float:
+    """x times a gate that decays faster than x grows: 0 where the gate is 0, even for infinite x."""
+    return x * gate if gate != 0.0 else copysign(gate, x)
+
+
+def wide(x: float) -> float:
+    """x in float64, in which sums and logarithms of long sequences are kept."""
+    return float(x)
+
+
+def row_max(x: Row) -> float:
+    """The largest element; NaN if the row holds one; -inf for an empty row."""
+    largest = -math.inf
+    for i in range(x.size):
+        largest = maximum(largest, x[i])
+    return largest
+
+
+def row_sum(x: Row) -> float:
+    """The sum, accumulated in float64."""
+    return math.fsum(x)
+
+
+def row_dot(x: Row, y: Row) -> float:
+    """The sum of products, accumulated in float64."""
+    return math.fsum(x[i] * y[i] for i in range(x.size))
+
+
+def row_exp(x: Row, shift: float, out: Row) -> float:
+    """Fill ``out`` with exp(x - shift); the sum of what was written, in float64."""
+    for i in range(x.size):
+        out[i] = exp(x[i] - shift)
+    return row_sum(out)
+
+
+def row_exp_sum(x: Row, shift: float) -> float:
+    """The sum of exp(x - shift), in float64."""
+    return math.fsum(exp(x[i] - shift) for i in range(x.size))
+
+
+def row_log_sum_exp(x: Row) -> float:
+    """ln of the sum of exp(x), in float64, without overflow."""
+    largest = row_max(x)
+    return wide(largest) + log(row_exp_sum(x, largest))
+
+
+def probability(target: Any, c: int) -> float:
+    """The target's probability of class c: ``target`` is a class index or a row of probabilities."""
+    if hasattr(target, "size") and getattr(target, "ndim", False):
+        return float(target[c])
+    return 1.0 if target == c else 0.0

@@ -1,0 +1,263 @@
+"""Where declarations are made and found: the decorators, the catalogue, users' files and plug-ins."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from actbench.catalog.declaration import Body, Declaration, Derivation, Kind, Param, Template
+from actbench.catalog.domain import EXTENDED_REALS, REALS, Domain
+from actbench.catalog.errors import (
+    ActbenchError,
+    DeclarationError,
+    InputFileError,
+    UnknownFunction,
+    UsageError,
+)
+from actbench.catalog.formula import Formula
+
+ENTRY_POINTS = "actbench.functions"
+_declared: dict[str, Declaration] = {}
+_loaded = False
+
+
+def _domain(value: Domain | str) -> Domain:
+    return value if isinstance(value, Domain) else Domain(value)
+
+
+def _declare(
+    kind: Kind,
+    template: Template,
+    *,
+    derivative: Body | Derivation | None,
+    family: str,
+    formula: str,
+    derivative_formula: str | None,
+    params: Mapping[str, Param] | None,
+    domain: Domain | str,
+    range: Domain | str,
+    target: Domain | str = REALS,
+    aliases: Sequence[str] = (),
+    name: str | None = None,
+    **rest: Any,
+) -> Callable[[Body], Declaration]:
+    def declare(forward: Body) -> Declaration:
+        declaration = Declaration(
+            name=name or forward.__name__,
+            kind=kind,
+            template=template,
+            family=family,
+            summary=(inspect.getdoc(forward) or "").partition("\n")[0],
+            forward=forward,
+            formula=Formula(formula),
+            derivative=derivative if derivative is not None else "",  # type: ignore[arg-type]
+            derivative_formula=Formula(derivative_formula) if derivative_formula else None,
+            params=params or {},
+            aliases=tuple(aliases),
+            domain=_domain(domain),
+            range=_domain(range),
+            target=_domain(target),
+            origin=inspect.getsourcefile(forward) or "",
+            **rest,
+        )
+        _register(declaration)
+        return declaration
+
+    return declare
+
+
+def activation(
+    *,
+    formula: str,
+    derivative: Body | Derivation | None = None,
+    derivative_formula: str | None = None,
+    family: str = "custom",
+    rowwise: bool = False,
+    params: Mapping[str, Param] | None = None,
+    domain: Domain | str = EXTENDED_REALS,
+    range: Domain | str = REALS,
+    **rest: Any,
+) -> Callable[[Body], Declaration]:
+    """Declare the decorated scalar (or, with ``rowwise``, row) function as an activation.
+
+    The name, the one-line summary and the parameters' defaults are those of the function; ``rest`` are
+    further fields of Declaration. Raises DeclarationError when the declaration contradicts itself.
+    """
+    return _declare(
+        "activation",
+        "rowwise" if rowwise else "elementwise",
+        derivative=derivative,
+        family=family,
+        formula=formula,
+        derivative_formula=derivative_formula,
+        params=params,
+        domain=domain,
+        range=range,
+        **rest,
+    )
+
+
+def loss(
+    *,
+    formula: str,
+    derivative: Body | Derivation | None = None,
+    derivative_formula: str | None = None,
+    family: str = "custom",
+    template: Template = "pairwise",
+    params: Mapping[str, Param] | None = None,
+    domain: Domain | str = REALS,
+    range: Domain | str = "[0, inf)",
+    **rest: Any,
+) -> Callable[[Body], Declaration]:
+    """Declare the decorated function of (pred, target, ...) as a loss; see ``activation``."""
+    return _declare(
+        "loss",
+        template,
+        derivative=derivative,
+        family=family,
+        formula=formula,
+        derivative_formula=derivative_formula,
+        params=params,
+        domain=domain,
+        range=range,
+        **rest,
+    )
+
+
+def _register(declaration: Declaration) -> None:
+    for name in (declaration.name, *declaration.aliases):
+        other = _by_name().get(name)
+        if other is not None and other.origin != declaration.origin:
+            raise DeclarationError(
+                f"{declaration.name}: the name {name!r} belongs to {other.name} already; choose another"
+            )
+    _declared[declaration.name] = declaration
+
+
+def _by_name() -> dict[str, Declaration]:
+    names = {alias: d for d in _declared.values() for alias in d.aliases}
+    return names | _declared
+
+
+def _load() -> None:
+    """Import the catalogue's own modules, then the plug-ins, once."""
+    global _loaded
+    if _loaded:
+        return
+    _loaded = True
+    for folder in ("activations", "losses"):
+        package = importlib.import_module(f"actbench.catalog.{folder}")
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"{package.__name__}.{module.name}")
+    for point in entry_points(group=ENTRY_POINTS):
+        try:
+            point.load()
+        except Exception as error:
+            raise DeclarationError(
+                f"the plug-in {point.name!r} ({point.value}) cannot be loaded: {error}"
+            ) from error
+
+
+def declarations(kind: str | None = None, family: str | None = None) -> tuple[Declaration, ...]:
+    """Every declaration, activations first, each family together, in the order they were declared.
+
+    Raises UsageError for an unknown kind or family.
+    """
+    _load()
+    for label, value, known in (
+        ("kind", kind, {d.kind for d in _declared.values()}),
+        ("family", family, {d.family for d in _declared.values()}),
+    ):
+        if value is not None and value not in known:
+            raise UsageError(f"unknown {label} {value!r}{_suggestion(value, known)}")
+    return tuple(
+        d
+        for d in sorted(_declared.values(), key=lambda d: d.kind)
+        if kind in (None, d.kind) and family in (None, d.family)
+    )
+
+
+def find(name: str) -> Declaration:
+    """The declaration with that name or alias; UnknownFunction suggests the nearest."""
+    _load()
+    names = _by_name()
+    if name not in names:
+        raise UnknownFunction(f"unknown function {name!r}{_suggestion(name, names)}; see 'actbench list'")
+    return names[name]
+
+
+def select(patterns: Iterable[str]) -> tuple[Declaration, ...]:
+    """The declarations that names, aliases, globs (``'*elu'``) and families (``@rectifier``) pick.
+
+    Raises UnknownFunction where one of them picks nothing.
+    """
+    chosen: dict[str, Declaration] = {}
+    for pattern in patterns:
+        if pattern.startswith("@"):
+            found = declarations(family=pattern[1:])
+        elif any(c in pattern for c in "*?["):
+            found = tuple(d for d in declarations() if fnmatch.fnmatchcase(d.name, pattern))
+            if not found:
+                raise UnknownFunction(f"no function matches {pattern!r}; see 'actbench list'")
+        else:
+            found = (find(pattern),)
+        chosen |= {d.name: d for d in found}
+    return tuple(chosen.values())
+
+
+def _suggestion(name: str, known: Iterable[str]) -> str:
+    nearest = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.5)
+    return f": did you mean {nearest[0]!r}?" if nearest else ""
+
+
+def load_file(path: Path | str) -> tuple[Declaration, ...]:
+    """Run a user's Python file and return what it declares.
+
+    Raises InputFileError where it cannot be read, and DeclarationError, in one line, where it fails.
+    """
+    path = Path(path).resolve()
+    if not path.is_file():
+        raise InputFileError(f"no such file: {path}")
+    _load()
+    # The name is stable and unique, and stays in sys.modules, because cached kernels and worker
+    # processes find the module by it again.
+    name = f"actbench_user_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise InputFileError(f"{path} is not a Python file (its name must end in .py)")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except ActbenchError as error:
+        raise DeclarationError(f"{path}: {error}") from error
+    except (Exception, SystemExit) as error:
+        line = _line_in(error, path)
+        raise DeclarationError(f"{path}{line}: {type(error).__name__}: {error}") from error
+    found = tuple(d for d in _declared.values() if d.origin == str(path))
+    if not found:
+        raise DeclarationError(
+            f"{path} declares no function: decorate one with @actbench.activation(...) or @actbench.loss(...)"
+        )
+    return found
+
+
+def _line_in(error: BaseException, path: Path) -> str:
+    if isinstance(error, SyntaxError):
+        return f":{error.lineno}"
+    traceback, line = error.__traceback__, ""
+    while traceback is not None:
+        if traceback.tb_frame.f_code.co_filename == str(path):
+            line = f":{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return line

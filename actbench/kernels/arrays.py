@@ -1,0 +1,132 @@
+"""The array contract: what may come in, what goes out, and how it reaches a kernel's contiguous loops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actbench.catalog.errors import UsageError
+from actbench.kernels import threads as pool
+
+Array = NDArray[Any]
+CHUNK = 1 << 14
+"""Elements a buffered chunk: two float32 operands and a result of this size stay in a 256 KiB cache."""
+
+
+def dtype_named(name: str) -> np.dtype[Any]:
+    """The dtype of that name, bfloat16 included; UsageError names the four that there are."""
+    if name == "bfloat16":
+        import ml_dtypes
+
+        bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+        return bfloat16
+    if name not in ("float64", "float32", "float16"):
+        raise UsageError(f"unknown dtype {name!r}: choose float64, float32, float16 or bfloat16")
+    return np.dtype(name)
+
+
+def result_dtype(function: str, *arrays: Array) -> np.dtype[Any]:
+    """The native dtype of the result: that of the floats, float64 for integers and booleans.
+
+    Raises TypeError that names a dtype which has no real numbers.
+    """
+    for x in arrays:
+        if (x.dtype.kind not in "fiub" and x.dtype.name != "bfloat16") or x.dtype.itemsize > 8:
+            raise TypeError(
+                f"{function} takes real numbers (float64, float32, float16, bfloat16 or integers), "
+                f"not dtype {x.dtype}"
+            )
+    floats = [x.dtype.newbyteorder("=") for x in arrays if x.dtype.kind not in "iub"]
+    if not floats:
+        return np.dtype(np.float64)
+    dtype = floats[0]
+    for other in floats[1:]:
+        if other != dtype:
+            dtype = np.promote_types(dtype, other)
+    return dtype
+
+
+def compute_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The format a kernel works in: 16-bit formats are widened to float32 and rounded once."""
+    return dtype if dtype.itemsize == 8 else np.dtype(np.float32)
+
+
+def output(function: str, like: Array, dtype: np.dtype[Any], out: Array | None) -> Array:
+    """A new array in the layout of ``like``, or ``out`` once its shape and dtype are found right."""
+    if out is None:
+        return np.empty_like(like, dtype=dtype, subok=False)
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"{function}: out must be a NumPy array, not {type(out).__name__}")
+    if out.shape != like.shape or out.dtype != dtype:
+        raise UsageError(
+            f"{function}: out has shape {out.shape} and dtype {out.dtype}, but the result has "
+            f"{like.shape} and {dtype}"
+        )
+    if not out.flags.writeable:
+        raise UsageError(f"{function}: out is read-only")
+    return out
+
+
+def result(out: Array, given: Array | None) -> Any:
+    """``out`` itself where the caller gave it, else a scalar for zero dimensions, as NumPy's ufuncs do."""
+    return out if given is not None or out.ndim else out[()]
+
+
+def _plain(x: Array, dtype: np.dtype[Any]) -> bool:
+    return bool(x.dtype == dtype and x.flags.c_contiguous and x.flags.aligned and x.dtype.isnative)
+
+
+def _clash(x: Array, out: Array) -> bool:
+    """Whether writing out could change what is still to be read: they overlap, but not exactly."""
+    if not np.may_share_memory(x, out):
+        return False
+    return bool(x.__array_interface__["data"][0] != out.__array_interface__["data"][0])
+
+
+def contiguous(x: Array, dtype: np.dtype[Any]) -> Array:
+    """x itself where a kernel can read it, else a contiguous copy in the dtype."""
+    return x if _plain(x, dtype) else np.ascontiguousarray(x, dtype=dtype)
+
+
+def elementwise(
+    kernel: Callable[..., Any],
+    params: tuple[Any, ...],
+    out: Array,
+    inputs: Sequence[Array],
+    threads: int | None,
+) -> None:
+    """Run an elementwise kernel over arrays of any layout, byte order and real dtype.
+
+    Contiguous arrays of the compute dtype go to the kernel as they are, in chunks a thread. Everything else goes
+    through NumPy's buffered iterator, which converts a chunk at a time: nothing is copied whole.
+    """
+    dtype = compute_dtype(out.dtype)
+    if (
+        all(x.shape == out.shape and _plain(x, dtype) and not _clash(x, out) for x in inputs)
+        and out.dtype == dtype
+        and out.flags.c_contiguous
+        and out.flags.aligned
+    ):
+        flat = [x.reshape(-1) for x in (out, *inputs)]
+        pool.run(lambda a, b: kernel(flat[0][a:b], params, *(x[a:b] for x in flat[1:])), out.size, threads)
+        return
+    if out.size == 0:
+        return
+    contig = ["contig", "aligned", "nbo"]
+    # NumPy's stubs know "config" in the place of "contig".
+    flags: Any = [["readonly", *contig]] * len(inputs) + [["writeonly", *contig]]
+    iterator = np.nditer(
+        [*inputs, out],
+        flags=["external_loop", "buffered", "growinner", "copy_if_overlap"],
+        op_flags=flags,
+        op_dtypes=[dtype] * (len(inputs) + 1),
+        casting="unsafe",
+        order="K",
+        buffersize=CHUNK,
+    )
+    with iterator:
+        for *chunks, target in iterator:
+            kernel(target, params, *chunks)

@@ -1,0 +1,189 @@
+"""A declared function over NumPy arrays: the public object, and what every template shares."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from actbench.catalog.declaration import Declaration, Param
+from actbench.catalog.errors import ParameterError, UsageError
+from actbench.kernels.arrays import Array, compute_dtype, dtype_named
+from actbench.kernels.workload import Compilation, Workload
+
+if TYPE_CHECKING:
+    from actbench.kernels.compiler import Kernel
+
+ROW_LENGTH = 1000
+"""Elements a row in synthetic workloads: the class count that softmax and cross-entropy are known by."""
+
+
+class Function(ABC):
+    """One activation or loss, callable on arrays; its kernels are compiled on first use."""
+
+    passes: ClassVar[tuple[str, ...]]
+    _integers: ClassVar[bool]
+
+    def __init__(self, declaration: Declaration) -> None:
+        self.declaration = declaration
+        self._kernels: dict[tuple[Any, ...], Kernel] = {}
+
+    def __repr__(self) -> str:
+        return f"<actbench {self.kind} {self.name}>"
+
+    @property
+    def name(self) -> str:
+        """The canonical name."""
+        return self.declaration.name
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """Other names it is known by."""
+        return self.declaration.aliases
+
+    @property
+    def kind(self) -> str:
+        """``"activation"`` or ``"loss"``."""
+        return self.declaration.kind
+
+    @property
+    def family(self) -> str:
+        """The family it belongs to."""
+        return self.declaration.family
+
+    @property
+    def summary(self) -> str:
+        """What it is, in one line."""
+        return self.declaration.summary
+
+    @property
+    def formula(self) -> str:
+        """The formula, as an expression."""
+        return self.declaration.formula.text
+
+    @property
+    def params(self) -> Mapping[str, Param]:
+        """Its parameters by name, in the order of the call."""
+        return {name: self.declaration.describe(name) for name in self.declaration.defaults}
+
+    @abstractmethod
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The forward pass; see ``forward``."""
+
+    @property
+    def forward(self) -> Callable[..., Any]:
+        """The forward pass: calling the function itself."""
+        return self.__call__
+
+    def derivative(
+        self, x: Any, *, out: Array | None = None, threads: int | None = None, **params: Any
+    ) -> Any:
+        """dy/dx of an elementwise activation; a TypeError for everything else."""
+        raise TypeError(
+            f"{self.name} is not elementwise, so that it has no derivative dy/dx: "
+            "use backward, the vector-Jacobian product"
+        )
+
+    @abstractmethod
+    def backward(self, *args: Any, **kwargs: Any) -> Any:
+        """The gradient; see the template."""
+
+    @abstractmethod
+    def workload(
+        self,
+        pass_: str,
+        dtype: Any,
+        size: int,
+        *,
+        seed: int = 0,
+        data: Array | None = None,
+        threads: int = 1,
+    ) -> Workload:
+        """A prepared benchmark cell of about ``size`` elements, or over the user's own ``data``.
+
+        Raises UsageError for a pass that the function does not have, InfeasibleError where data does not fit.
+        """
+
+    @abstractmethod
+    def workload_bytes(self, pass_: str, dtype: Any, size: int) -> int:
+        """The memory in bytes that ``workload`` of that size allocates."""
+
+    def compile(self, pass_: str, dtype: Any) -> Compilation:
+        """Make the kernel of a pass ready; what its compilation cost, and whether it was on disk."""
+        self.check_pass(pass_)
+        return self._pass_kernel(pass_, compute_dtype(as_dtype(dtype))).compilation
+
+    @abstractmethod
+    def _pass_kernel(self, pass_: str, dtype: np.dtype[Any]) -> Kernel: ...
+
+    def check_pass(self, pass_: str) -> None:
+        """Raise UsageError unless the function has that pass."""
+        if pass_ not in self.passes:
+            raise UsageError(f"{self.name} has no pass {pass_!r}; it has {', '.join(self.passes)}")
+
+    def row_params(self, values: Mapping[str, Any], dtype: np.dtype[Any]) -> tuple[Any, ...]:
+        """The parameters of a body with loops: floats in the dtype, counts and choices as integers."""
+        defaults = self.declaration.defaults
+        return tuple(
+            dtype.type(values[name]) if isinstance(defaults[name], float) else np.int64(values[name])
+            for name in self.declaration.body_params
+        )
+
+    def _gradient_body(self, wrt: str, own: str) -> Callable[..., Any]:
+        """The scalar body of the derivative with respect to an operand or a learnable parameter."""
+        if wrt == own:
+            return derivative_body(self.declaration)
+        if wrt not in self.declaration.gradients:
+            known = ", ".join(repr(name) for name in (own, *self.declaration.gradients))
+            raise ParameterError(f"{self.name} has no gradient wrt={wrt!r}; choose {known}")
+        return self.declaration.gradients[wrt]
+
+    def _kernel(
+        self,
+        template: str,
+        bodies: tuple[Callable[..., Any], ...],
+        dtype: np.dtype[Any],
+        operands: Callable[[Callable[..., Any], np.dtype[Any]], tuple[Any, ...]],
+        params: tuple[Any, ...],
+        options: tuple[Any, ...] = (),
+    ) -> Kernel:
+        """The kernel of a template; ``operands`` names the array types, the output first.
+
+        The types of the parameters are those of ``params``, the tuple that the kernel will be called with.
+        """
+        kinds = tuple(p.dtype.name for p in params)
+        key = (template, bodies, dtype.name, kinds, options)
+        kernel = self._kernels.get(key)
+        if kernel is None:
+            import numba
+
+            from actbench.kernels import compiler, templates
+
+            numbers = numba.types.Tuple([numba.from_dtype(p.dtype) for p in params])
+            out, *inputs = operands(compiler.array, dtype)
+            kernel = compiler.compile_kernel(
+                getattr(templates, template),
+                bodies,
+                dtype,
+                (out, numbers, *inputs),
+                integers=self._integers,
+                options=options,
+            )
+            self._kernels[key] = kernel
+        return kernel
+
+
+def as_dtype(dtype: Any) -> np.dtype[Any]:
+    """A dtype from a dtype or its name."""
+    return dtype_named(dtype) if isinstance(dtype, str) else np.dtype(dtype)
+
+
+def derivative_body(declaration: Declaration) -> Callable[..., Any]:
+    """The declared derivative, or the symbolic or numerical one that the declaration asks for."""
+    if callable(declaration.derivative):
+        return declaration.derivative
+    from actbench.kernels.derivation import derive
+
+    return derive(declaration)

@@ -1,0 +1,162 @@
+"""Compile a kernel once, keep it on disk, never confuse it with another.
+
+Numba's own cache names a file by the place of the function and numbers its entries. Kernels made by one
+template share that place, so that two processes that start cold can write one number for two kernels, and a
+scalar edited in another file leaves a stale hit. Here a kernel's file is named by a hash of everything its
+machine code depends on: equal names mean equal contents, and a race writes the same bytes twice.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import pickle
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import numba
+import numpy as np
+import platformdirs
+from numba.core.caching import _Cache
+from numba.core.compiler import CompileResult
+from numba.core.registry import cpu_target
+from numba.core.serialize import dumps
+from numba.extending import register_jitable
+
+from actbench.catalog.errors import UsageError
+from actbench.kernels import lowering
+from actbench.kernels.specialize import digest, specialize
+from actbench.kernels.workload import Compilation
+
+_LOCK = threading.RLock()
+_OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+jitable = register_jitable(forceinline=True)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A compiled kernel of one signature, and what it cost to compile."""
+
+    call: Callable[..., Any]
+    compilation: Compilation
+    key: str
+
+
+def cache_directory() -> Path:
+    """Where compiled kernels are kept: ACTBENCH_CACHE_DIR, or the user's cache folder."""
+    chosen = os.environ.get("ACTBENCH_CACHE_DIR")
+    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("actbench")) / "kernels"
+
+
+@functools.lru_cache(maxsize=1)
+def _toolchain() -> str:
+    """A hash of what all kernels depend on: this layer's sources, the versions and the processor."""
+    sha = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        sha.update(path.read_bytes())
+    target = cpu_target.target_context.codegen().magic_tuple()
+    versions = (sys.version_info[:3], numba.__version__, llvmlite.__version__, np.__version__)
+    sha.update(repr((target, versions, os.environ.get("NUMBA_OPT"))).encode())
+    return sha.hexdigest()
+
+
+class _ContentCache(_Cache):  # type: ignore[misc]
+    """One kernel's entry: a file named by its key that begins with a hash of its contents."""
+
+    def __init__(self, key: str) -> None:
+        self.path = cache_directory() / f"{key}.kernel"
+        self.seconds = 0.0
+        self.entry = self._read()
+
+    def _read(self) -> tuple[float, Any] | None:
+        try:
+            content = self.path.read_bytes()
+        except OSError:
+            return None
+        if hashlib.sha256(content[32:]).digest() != content[:32]:
+            return None
+        return pickle.loads(content[32:])  # type: ignore[no-any-return]
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        if self.entry is None:
+            return None
+        target_context.refresh()
+        return CompileResult._rebuild(target_context, *self.entry[1])
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        body = dumps((self.seconds, data._reduce()))
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=self.path.parent, suffix=".partial")
+        except OSError:
+            return  # A read-only cache costs time, not correctness.
+        with os.fdopen(handle, "wb") as file:
+            file.write(hashlib.sha256(body).digest() + body)
+        os.replace(name, self.path)
+
+    @property
+    def cache_path(self) -> str:
+        return str(self.path.parent)
+
+    def enable(self) -> None: ...
+
+    def disable(self) -> None: ...
+
+    def flush(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+class _TimedCache(_ContentCache):
+    """Remembers, with the code, how long it took from the first look at the cache to the last byte."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        self.started = time.perf_counter()
+        return super().load_overload(sig, target_context)
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        self.seconds = time.perf_counter() - self.started
+        super().save_overload(sig, data)
+
+
+def array(dtype: np.dtype[Any] | type, ndim: int = 1, *, output: bool = False, layout: str = "C") -> Any:
+    """The Numba type of an operand; inputs are read-only, so that memory-mapped files pass too."""
+    return numba.types.Array(numba.from_dtype(np.dtype(dtype)), ndim, layout, readonly=not output)
+
+
+def compile_kernel(
+    template: Callable[..., Callable[..., Any]],
+    bodies: tuple[Callable[..., Any], ...],
+    dtype: np.dtype[Any],
+    signature: tuple[Any, ...],
+    *,
+    integers: bool,
+    options: tuple[Any, ...] = (),
+) -> Kernel:
+    """The kernel that ``template`` makes of ``bodies`` in the format ``dtype``, from disk where it is there.
+
+    ``options`` are further arguments of the template (plain values), part of the kernel's identity.
+    """
+    if numba.config.DISABLE_JIT:
+        raise UsageError("NUMBA_DISABLE_JIT is set: unset it, the kernels exist only compiled")
+    lowering.install()
+    identity = (_toolchain(), template.__qualname__, [digest(b) for b in bodies], dtype.name)
+    key = hashlib.sha256(repr((*identity, signature, integers, options)).encode()).hexdigest()[:40]
+    with _LOCK:
+        cache = _TimedCache(key)
+        cached = cache.entry is not None
+        if not cached:
+            bodies = tuple(specialize(b, dtype, jitable, integers=integers) for b in bodies)
+        dispatcher = numba.njit(**_OPTIONS)(template(*bodies, *options))
+        dispatcher._cache = cache
+        dispatcher.compile(signature)
+        dispatcher.disable_compile()
+    seconds = cache.entry[0] if cache.entry is not None else cache.seconds
+    return Kernel(dispatcher, Compilation(seconds, cached), key)

@@ -1,0 +1,212 @@
+"""Elementwise activations: one scalar body, any shape."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from actbench.catalog.declaration import Declaration
+from actbench.catalog.errors import InfeasibleError, ParameterError, UsageError
+from actbench.kernels import arrays
+from actbench.kernels.arrays import Array, compute_dtype
+from actbench.kernels.base import Function, as_dtype
+from actbench.kernels.reduce import total
+from actbench.kernels.workload import Workload, draw
+
+if TYPE_CHECKING:
+    from actbench.kernels.compiler import Kernel
+
+_STREAMS = {"forward": 1, "derivative": 1, "backward": 2}
+
+
+class Elementwise(Function):
+    """An activation that maps each element by itself."""
+
+    passes: ClassVar[tuple[str, ...]] = ("forward", "derivative", "backward")
+    _integers = True
+
+    def __init__(self, declaration: Declaration) -> None:
+        super().__init__(declaration)
+        # Looking up defaults and kernels anew would cost a call on one element 10 us instead of 2.
+        self._ready: dict[tuple[Any, ...], tuple[np.dtype[Any], Kernel, tuple[Any, ...]]] = {}
+
+    def __call__(self, x: Any, out: Array | None = None, threads: int | None = None, **params: Any) -> Any:
+        """f(x): an array of x's shape and dtype (float64 for integers), or a scalar for a scalar.
+
+        ``out`` may be x itself. Raises TypeError for a dtype without real numbers, ParameterError for a
+        parameter outside its range, UsageError for an ``out`` of another shape or dtype.
+        """
+        return self._map("forward", "x", (x,), out, threads, params)
+
+    def derivative(
+        self, x: Any, *, out: Array | None = None, threads: int | None = None, **params: Any
+    ) -> Any:
+        """dy/dx at every x, with the declared convention at kinks; shapes and dtypes as in ``forward``."""
+        return self._map("derivative", "x", (x,), out, threads, params)
+
+    def backward(
+        self,
+        grad_output: Any,
+        x: Any,
+        wrt: str = "x",
+        out: Array | None = None,
+        threads: int | None = None,
+        **params: Any,
+    ) -> Any:
+        """The vector-Jacobian product: grad_output * dy/dx, or the gradient of a learnable parameter.
+
+        ``wrt`` names the parameter; its gradient is summed to the parameter's own shape. Raises UsageError
+        where grad_output and x differ in shape.
+        """
+        g, x = np.asarray(grad_output), np.asarray(x)
+        if g.shape != x.shape:
+            raise UsageError(f"{self.name}.backward: grad_output has shape {g.shape}, x has {x.shape}")
+        if wrt == "x":
+            return self._map("backward", "x", (g, x), out, threads, params)
+        return self._parameter_gradient(g, x, wrt, threads, params)
+
+    def _numbers(self, x: Array, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The bodies' parameters: numbers, and at most one array."""
+        declaration = self.declaration
+        values = declaration.resolve(given)
+        if declaration.prepare is not None:
+            values = dict(declaration.prepare(x, **values))
+        values = declaration.numbers(values)
+        many = [name for name, value in values.items() if np.ndim(value)]
+        if len(many) > 1:
+            raise ParameterError(f"{self.name}: give only one of {', '.join(many)} as an array")
+        return values
+
+    def _aligned(self, name: str, value: Any, x: Array) -> Array:
+        """An array parameter broadcast to x's shape; a one-dimensional one runs along the channels (axis 1)."""
+        value = np.asarray(value)
+        if value.ndim == 1 and x.ndim > 1:
+            value = value.reshape((-1,) + (1,) * (x.ndim - 2))
+        try:
+            return np.broadcast_to(value, x.shape)
+        except ValueError:
+            raise InfeasibleError(
+                f"{self.name}: {name} of shape {value.shape} does not fit x of shape {x.shape} "
+                "(a one-dimensional one runs along axis 1)"
+            ) from None
+
+    def _map(
+        self,
+        pass_: str,
+        wrt: str,
+        operands: tuple[Any, ...],
+        out: Array | None,
+        threads: int | None,
+        given: Mapping[str, Any],
+    ) -> Any:
+        operands = tuple(np.asarray(o) for o in operands)
+        key = (pass_, wrt, *(o.dtype for o in operands))
+        ready = None if given else self._ready.get(key)
+        if ready is None:
+            dtype = arrays.result_dtype(self.name, *operands)
+            kernel, params, streams = self._prepared(pass_, wrt, compute_dtype(dtype), operands, given)
+            if not given:
+                self._ready[key] = (dtype, kernel, params)
+        else:
+            (dtype, kernel, params), streams = ready, operands
+        target = arrays.output(self.name, operands[-1], dtype, out)
+        arrays.elementwise(kernel.call, params, target, streams, threads)
+        return arrays.result(target, out)
+
+    def _prepared(
+        self,
+        pass_: str,
+        wrt: str,
+        dtype: np.dtype[Any],
+        operands: tuple[Array, ...],
+        given: Mapping[str, Any],
+    ) -> tuple[Kernel, tuple[Any, ...], tuple[Array, ...]]:
+        """The kernel, its scalar parameters, and its operands with an array parameter among them."""
+        x = operands[-1]
+        values = self._numbers(x, given)
+        body = self.declaration.forward if pass_ == "forward" else self._gradient_body(wrt, "x")
+        template = "backward" if pass_ == "backward" else "forward"
+        array = next((name for name, value in values.items() if np.ndim(value)), None)
+        options: tuple[Any, ...] = ()
+        if array is not None:
+            options = (list(values).index(array),)
+            operands = (*operands, self._aligned(array, values.pop(array), x))
+            template += "_with_array"
+        params = tuple(dtype.type(value) for value in values.values())
+        streams = len(operands)
+        kernel = self._kernel(
+            template,
+            (body,),
+            dtype,
+            lambda array, d: (array(d, output=True), *(array(d),) * streams),
+            params,
+            options,
+        )
+        return kernel, params, operands
+
+    def _parameter_gradient(
+        self, g: Array, x: Array, wrt: str, threads: int | None, given: Mapping[str, Any]
+    ) -> Any:
+        dtype = arrays.result_dtype(self.name, g, x)
+        values = self._numbers(x, given)
+        value: Any = values.get(wrt)
+        body = self._gradient_body(wrt, "x")
+        if np.ndim(value) == 0:
+            params = tuple(compute_dtype(dtype).type(v) for v in values.values())
+            kernel = self._kernel(
+                "sum_of_products",
+                (body,),
+                compute_dtype(dtype),
+                lambda array, d: (array(np.float64, output=True), array(d), array(d)),
+                params,
+            )
+            return dtype.type(total(kernel.call, params, (g, x), compute_dtype(dtype), threads))
+        products = self._map("backward", wrt, (g, x), None, threads, given)
+        shape = np.shape(value)
+        spread = (1, *shape, *(1,) * (x.ndim - 2)) if len(shape) == 1 and x.ndim > 1 else shape
+        spread = (1,) * (x.ndim - len(spread)) + spread
+        axes = tuple(i for i in range(x.ndim) if spread[i] == 1)
+        return (
+            np.add.reduce(products, axis=axes, dtype=np.float64, keepdims=True).reshape(shape).astype(dtype)
+        )
+
+    def _pass_kernel(self, pass_: str, dtype: np.dtype[Any]) -> Kernel:
+        streams = (np.zeros(1, dtype),) * _STREAMS[pass_]
+        return self._prepared(pass_, "x", dtype, streams, {})[0]
+
+    def workload_bytes(self, pass_: str, dtype: Any, size: int) -> int:
+        self.check_pass(pass_)
+        return (_STREAMS[pass_] + 1) * size * as_dtype(dtype).itemsize
+
+    def workload(
+        self,
+        pass_: str,
+        dtype: Any,
+        size: int,
+        *,
+        seed: int = 0,
+        data: Array | None = None,
+        threads: int = 1,
+    ) -> Workload:
+        self.check_pass(pass_)
+        dtype = as_dtype(dtype)
+        rng = np.random.default_rng(seed)
+        x = draw(rng, size, dtype, self.declaration.domain) if data is None else data
+        operands = (x,) if pass_ != "backward" else (draw(rng, x.size, dtype).reshape(x.shape), x)
+        out = np.zeros(x.shape, dtype)
+        compute = compute_dtype(dtype)
+        kernel, params, streams = self._prepared(pass_, "x", compute, operands, {})
+        call = functools.partial(arrays.elementwise, kernel.call, params, out, streams, threads)
+        if threads == 1 and dtype == compute and x.flags.c_contiguous:
+            call = functools.partial(kernel.call, out.reshape(-1), params, *(s.reshape(-1) for s in streams))
+        nbytes = x.size * dtype.itemsize
+        return Workload(
+            call,
+            x.size,
+            bytes_read=len(operands) * nbytes,
+            bytes_written=nbytes,
+            arrays={"x": x, "out": out} | ({"grad_output": operands[0]} if len(operands) == 2 else {}),
+        )

@@ -1,0 +1,581 @@
+"""Losses: pairs of elements with a reduction, rows of logits with a class, sequences with labels."""
+
+from __future__ import annotations
+
+import functools
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from actbench.catalog.declaration import REDUCTIONS
+from actbench.catalog.errors import InfeasibleError, UsageError
+from actbench.kernels import arrays
+from actbench.kernels import threads as pool
+from actbench.kernels.arrays import Array, compute_dtype, contiguous
+from actbench.kernels.base import ROW_LENGTH, Function, as_dtype
+from actbench.kernels.reduce import total
+from actbench.kernels.rowwise import check_axis
+from actbench.kernels.workload import Workload, draw
+
+if TYPE_CHECKING:
+    from actbench.kernels.compiler import Kernel
+
+
+class Loss(Function):
+    """What all losses share: two passes and a reduction."""
+
+    passes: ClassVar[tuple[str, ...]] = ("forward", "backward")
+
+    def _reduction(self, given: str | None) -> str:
+        chosen = self.declaration.default_reduction if given is None else given
+        if chosen not in REDUCTIONS:
+            raise UsageError(f"{self.name}: reduction={chosen!r} is not one of {', '.join(REDUCTIONS)}")
+        return chosen
+
+    @abstractmethod
+    def __call__(self, pred: Any, target: Any, reduction: str | None = None, **params: Any) -> Any: ...
+
+
+def _same_shape(function: str, pred: Array, target: Array) -> None:
+    if pred.shape != target.shape:
+        raise UsageError(
+            f"{function}: pred has shape {pred.shape} but target has {target.shape}: they must be equal, "
+            "because broadcasting (N, 1) against (N,) is a well-known mistake"
+        )
+
+
+class PairwiseLoss(Loss):
+    """A loss of one prediction and one target at a time."""
+
+    _integers = True
+
+    def __call__(
+        self,
+        pred: Any,
+        target: Any,
+        reduction: str | None = None,
+        out: Array | None = None,
+        threads: int | None = None,
+        **params: Any,
+    ) -> Any:
+        """The loss of arrays of one shape: a scalar, or with reduction ``"none"`` an array of that shape.
+
+        Sums are accumulated in float64. Raises UsageError for unequal shapes or labels outside their domain.
+        """
+        pred, target, dtype = self._operands(pred, target)
+        chosen = self._reduction(reduction)
+        params_ = self._numbers(params, compute_dtype(dtype))
+        if chosen == "none":
+            result = arrays.output(self.name, pred, dtype, out)
+            kernel = self._loss_kernel(
+                "loss_elements", self.declaration.forward, compute_dtype(dtype), params_
+            )
+            arrays.elementwise(kernel.call, params_, result, (pred, target), threads)
+            return arrays.result(result, out)
+        if out is not None:
+            raise UsageError(f"{self.name}: out= goes with reduction='none' only")
+        return dtype.type(
+            self._sum(pred, target, compute_dtype(dtype), params_, threads) / self._count(chosen, pred)
+        )
+
+    def backward(
+        self,
+        pred: Any,
+        target: Any,
+        reduction: str | None = None,
+        wrt: str = "pred",
+        out: Array | None = None,
+        threads: int | None = None,
+        **params: Any,
+    ) -> Any:
+        """The gradient of the reduced loss (of the sum, for ``"none"``), in the shape of pred."""
+        pred, target, dtype = self._operands(pred, target)
+        chosen = self._reduction(reduction)
+        compute = compute_dtype(dtype)
+        scale = compute.type(np.float64(1.0) / self._count(chosen, pred))
+        params_ = (scale, *self._numbers(params, compute))
+        result = arrays.output(self.name, pred, dtype, out)
+        kernel = self._loss_kernel("loss_backward", self._gradient_body(wrt, "pred"), compute, params_)
+        arrays.elementwise(kernel.call, params_, result, (pred, target), threads)
+        return arrays.result(result, out)
+
+    def _operands(self, pred: Any, target: Any) -> tuple[Array, Array, np.dtype[Any]]:
+        pred, target = np.asarray(pred), np.asarray(target)
+        _same_shape(self.name, pred, target)
+        dtype = arrays.result_dtype(self.name, pred, target)
+        members = self.declaration.target.members
+        if members and not np.isin(target, members).all():
+            listed = " and ".join(f"{m:g}" for m in members)
+            raise UsageError(
+                f"{self.name}: labels must be {listed}, but target holds "
+                f"{target[~np.isin(target, members)].flat[0]!s}; map 0/1 labels by 2*target - 1"
+            )
+        return pred, target, dtype
+
+    def _count(self, reduction: str, pred: Array) -> np.float64:
+        if reduction != "mean":
+            return np.float64(1)
+        over = pred.shape[0] if self.declaration.mean_over == "samples" and pred.ndim else pred.size
+        return np.float64(over) if over else np.float64(np.nan)
+
+    def _numbers(self, given: dict[str, Any], dtype: np.dtype[Any]) -> tuple[Any, ...]:
+        values = self.declaration.numbers(self.declaration.resolve(given))
+        return tuple(dtype.type(value) for value in values.values())
+
+    def _loss_kernel(self, template: str, body: Any, dtype: np.dtype[Any], params: tuple[Any, ...]) -> Kernel:
+        reduced = template == "loss_sum"
+        return self._kernel(
+            template,
+            (body,),
+            dtype,
+            lambda array, d: (array(np.float64 if reduced else d, output=True), array(d), array(d)),
+            params,
+        )
+
+    def _sum(
+        self, pred: Array, target: Array, dtype: np.dtype[Any], params: tuple[Any, ...], threads: int | None
+    ) -> np.float64:
+        kernel = self._loss_kernel("loss_sum", self.declaration.forward, dtype, params)
+        return total(kernel.call, params, (pred, target), dtype, threads)
+
+    def _pass_kernel(self, pass_: str, dtype: np.dtype[Any]) -> Kernel:
+        params = self._numbers({}, dtype)
+        if pass_ == "forward":
+            return self._loss_kernel("loss_sum", self.declaration.forward, dtype, params)
+        return self._loss_kernel(
+            "loss_backward", self._gradient_body("pred", "pred"), dtype, (dtype.type(1), *params)
+        )
+
+    def workload_bytes(self, pass_: str, dtype: Any, size: int) -> int:
+        self.check_pass(pass_)
+        return (3 if pass_ == "backward" else 2) * size * as_dtype(dtype).itemsize
+
+    def workload(
+        self,
+        pass_: str,
+        dtype: Any,
+        size: int,
+        *,
+        seed: int = 0,
+        data: Array | None = None,
+        threads: int = 1,
+    ) -> Workload:
+        self.check_pass(pass_)
+        dtype = as_dtype(dtype)
+        rng = np.random.default_rng(seed)
+        pred = draw(rng, size, dtype, self.declaration.domain) if data is None else data
+        target = draw(rng, pred.size, dtype, self.declaration.target).reshape(pred.shape)
+        compute = compute_dtype(dtype)
+        params = self._numbers({}, compute)
+        nbytes = pred.size * dtype.itemsize
+        if pass_ == "forward":
+            total_ = functools.partial(self._sum, pred, target, compute, params, threads)
+            return Workload(total_, pred.size, 2 * nbytes, 0, {"pred": pred, "target": target})
+        out = np.zeros(pred.shape, dtype)
+        scaled = (compute.type(1 / max(1, pred.size)), *params)
+        kernel = self._loss_kernel("loss_backward", self._gradient_body("pred", "pred"), compute, scaled)
+        call = functools.partial(arrays.elementwise, kernel.call, scaled, out, (pred, target), threads)
+        if threads == 1 and dtype == compute and pred.flags.c_contiguous:
+            flat = (out.reshape(-1), scaled, pred.reshape(-1), target.reshape(-1))
+            call = functools.partial(kernel.call, *flat)
+        return Workload(call, pred.size, 2 * nbytes, nbytes, {"pred": pred, "target": target, "out": out})
+
+
+class ClassificationLoss(Loss):
+    """A loss of a row of logits against a class index, a one-hot row or a soft target."""
+
+    _integers = False
+
+    def __call__(
+        self,
+        pred: Any,
+        target: Any,
+        reduction: str | None = None,
+        axis: int = -1,
+        threads: int | None = None,
+        **params: Any,
+    ) -> Any:
+        """The loss of logits whose classes lie along ``axis``: a scalar, or one value a row for ``"none"``.
+
+        ``target`` holds class indices (of pred's shape without the axis) or probabilities (of pred's shape). The
+        weighted mean of index targets divides by the sum of the weights, as in torch. Raises UsageError for
+        shapes that do not fit and indices out of range.
+        """
+        rows = _ClassRows(self, pred, target, axis, params)
+        chosen = self._reduction(reduction)
+        losses = self._losses(rows, rows.counted, threads)
+        if chosen == "none":
+            return losses.reshape(rows.shape).astype(rows.dtype)[()]
+        return rows.dtype.type(np.add.reduce(losses) / (rows.mass() if chosen == "mean" else np.float64(1)))
+
+    def backward(
+        self,
+        pred: Any,
+        target: Any,
+        reduction: str | None = None,
+        wrt: str = "pred",
+        axis: int = -1,
+        threads: int | None = None,
+        **params: Any,
+    ) -> Any:
+        """The gradient of the reduced loss (of the sum, for ``"none"``), in the shape of pred."""
+        rows = _ClassRows(self, pred, target, axis, params)
+        mass = rows.mass() if self._reduction(reduction) == "mean" else np.float64(1)
+        body = self._gradient_body(wrt, "pred")
+        gradient = np.empty(rows.pred.shape, rows.compute)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scale = (rows.counted / mass).astype(rows.compute)
+        self._run("row_losses_backward", body, rows, gradient, scale, threads)
+        moved = np.moveaxis(np.empty(rows.full_shape, rows.dtype), axis, -1)
+        moved[...] = gradient.reshape(moved.shape)
+        return np.moveaxis(moved, -1, axis)
+
+    def _losses(self, rows: _ClassRows, counted: Array, threads: int | None) -> Array:
+        losses = np.empty(rows.pred.shape[0])
+        self._run("row_losses", self.declaration.forward, rows, losses, counted.astype(rows.compute), threads)
+        return losses
+
+    def _run(
+        self, template: str, body: Any, rows: _ClassRows, out: Array, scale: Array, threads: int | None
+    ) -> None:
+        call = self._row_kernel(template, body, rows.compute, rows.target, rows.params).call
+
+        def work(start: int, stop: int) -> None:
+            part = slice(start, stop)
+            call(out[part], rows.params, scale[part], rows.pred[part], rows.target[part], rows.weight)
+
+        grain = max(1, pool.GRAIN // max(1, rows.pred.shape[1]))
+        if rows.pred.size:
+            pool.run(work, rows.pred.shape[0], threads, grain=grain)
+
+    def _row_kernel(
+        self, template: str, body: Any, dtype: np.dtype[Any], target: Array, params: tuple[Any, ...]
+    ) -> Kernel:
+        backward = template == "row_losses_backward"
+        return self._kernel(
+            template,
+            (body,),
+            dtype,
+            lambda array, d: (
+                array(d, 2, output=True) if backward else array(np.float64, output=True),
+                array(d),
+                array(d, 2),
+                array(target.dtype, target.ndim),
+                array(d),
+            ),
+            params,
+            options=(),
+        )
+
+    def _pass_kernel(self, pass_: str, dtype: np.dtype[Any]) -> Kernel:
+        template, body = self._pass(pass_)
+        params = self.row_params(self.declaration.numbers(self.declaration.defaults), dtype)
+        return self._row_kernel(template, body, dtype, np.zeros(1, np.int64), params)
+
+    def _pass(self, pass_: str) -> tuple[str, Any]:
+        if pass_ == "forward":
+            return "row_losses", self.declaration.forward
+        return "row_losses_backward", self._gradient_body("pred", "pred")
+
+    def workload_bytes(self, pass_: str, dtype: Any, size: int) -> int:
+        self.check_pass(pass_)
+        return (2 if pass_ == "backward" else 1) * size * as_dtype(dtype).itemsize
+
+    def workload(
+        self,
+        pass_: str,
+        dtype: Any,
+        size: int,
+        *,
+        seed: int = 0,
+        data: Array | None = None,
+        threads: int = 1,
+    ) -> Workload:
+        self.check_pass(pass_)
+        dtype = as_dtype(dtype)
+        rng = np.random.default_rng(seed)
+        if data is None:
+            width = max(2, min(size, ROW_LENGTH))
+            data = draw(rng, max(1, size // width) * width, dtype).reshape(-1, width)
+        elif data.ndim == 0 or data.shape[-1] == 0:
+            raise InfeasibleError(
+                f"{self.name} needs a last axis of classes; the data has shape {data.shape}"
+            )
+        pred = data.reshape(-1, data.shape[-1])
+        target = rng.integers(0, pred.shape[1], pred.shape[0])
+        rows = _ClassRows(self, pred, target, -1, {})
+        template, body = self._pass(pass_)
+        shape: tuple[int, ...] = pred.shape if pass_ == "backward" else pred.shape[:1]
+        out = np.zeros(shape, rows.compute if pass_ == "backward" else np.float64)
+        scale = np.full(pred.shape[0], 1 / pred.shape[0], rows.compute)
+        call = functools.partial(self._run, template, body, rows, out, scale, threads)
+        return Workload(
+            call,
+            pred.size,
+            bytes_read=pred.size * dtype.itemsize + target.nbytes,
+            bytes_written=out.nbytes,
+            arrays={"pred": pred, "target": target, "out": out},
+        )
+
+
+class _ClassRows:
+    """The checked operands of a classification loss, as rows."""
+
+    def __init__(
+        self, loss: ClassificationLoss, pred: Any, target: Any, axis: int, given: dict[str, Any]
+    ) -> None:
+        pred, target, name = np.asarray(pred), np.asarray(target), loss.name
+        check_axis(name, pred, axis)
+        values = loss.declaration.resolve(given)
+        self.full_shape = pred.shape
+        moved = np.moveaxis(pred, axis, -1)
+        self.shape, classes = moved.shape[:-1], moved.shape[-1]
+        by_index = target.dtype.kind in "iu" and target.shape == self.shape
+        self.dtype = arrays.result_dtype(name, *((pred,) if by_index else (pred, target)))
+        self.compute = compute_dtype(self.dtype)
+        self.params = loss.row_params(loss.declaration.numbers(values), self.compute)
+        self.pred = (
+            contiguous(moved, self.compute).reshape(-1, classes)
+            if moved.size
+            else np.empty((int(np.prod(self.shape)), classes), self.compute)
+        )
+        self.given_weight = values["weight"] is not None
+        self.weight = self._weights(name, values["weight"], classes)
+        self.counted = np.ones(self.pred.shape[0])
+        if by_index:
+            flat = target.reshape(-1).astype(np.int64, copy=False)
+            ignored = flat == values["ignore_index"]
+            wrong = ~ignored & ((flat < 0) | (flat >= classes))
+            if wrong.any():
+                raise UsageError(f"{name}: class index {flat[wrong][0]} is outside 0..{classes - 1}")
+            self.counted[ignored] = 0
+            self.target = (
+                np.ascontiguousarray(np.where(ignored, 0, flat))
+                if ignored.any()
+                else np.ascontiguousarray(flat)
+            )
+        elif target.shape == pred.shape and target.dtype.kind not in "iub":
+            self.target = contiguous(np.moveaxis(target, axis, -1), self.compute).reshape(self.pred.shape)
+        elif target.shape == pred.shape:
+            self.target = np.moveaxis(target, axis, -1).astype(self.compute).reshape(self.pred.shape)
+        else:
+            raise UsageError(
+                f"{name}: target of shape {target.shape} and dtype {target.dtype} fits neither class indices "
+                f"{self.shape} (integers) nor probabilities {pred.shape}"
+            )
+
+    def _weights(self, name: str, weight: Any, classes: int) -> Array:
+        if weight is None:
+            return np.ones(classes, self.compute)
+        weight = np.asarray(weight)
+        if weight.shape != (classes,):
+            raise UsageError(f"{name}: weight has shape {weight.shape}, but there are {classes} classes")
+        return contiguous(weight, self.compute)
+
+    def mass(self) -> np.float64:
+        """What the mean divides by: the weights of index targets, or the number of rows; NaN for none."""
+        if self.target.ndim == 1 and self.given_weight:
+            mass = np.float64(np.sum(self.weight[self.target] * self.counted))
+        else:
+            mass = np.float64(self.counted.sum())
+        return mass if mass else np.float64(np.nan)
+
+
+class SequenceLoss(Loss):
+    """A loss of a score matrix over time against a label sequence, in batches."""
+
+    _integers = False
+
+    def __call__(
+        self, pred: Any, target: Any, reduction: str | None = None, threads: int | None = None, **params: Any
+    ) -> Any:
+        """The loss of scores of shape (T, N, C), or (T, C) for one, against labels of shape (N, S) or (S,).
+
+        ``input_lengths`` and ``target_lengths`` default to T and S. The mean divides each loss by its target
+        length first (``mean_by="batch"``: not). Raises UsageError for shapes, lengths or labels that do not fit.
+        """
+        batch = _Batch(self, pred, target, params)
+        chosen = self._reduction(reduction)
+        losses = self._losses(batch, threads)
+        if chosen == "none":
+            return (losses if batch.batched else losses[0]).astype(batch.dtype)
+        if chosen == "mean":
+            losses = losses / batch.divisors
+        return batch.dtype.type(np.add.reduce(losses))
+
+    def backward(
+        self,
+        pred: Any,
+        target: Any,
+        reduction: str | None = None,
+        wrt: str = "pred",
+        threads: int | None = None,
+        **params: Any,
+    ) -> Any:
+        """The gradient of the reduced loss (of the sum, for ``"none"``), in the shape of pred; 0 beyond T_n."""
+        batch = _Batch(self, pred, target, params)
+        body = self._gradient_body(wrt, "pred")
+        scale = np.ones(batch.scores.shape[1])
+        if self._reduction(reduction) == "mean":
+            scale = scale / batch.divisors
+        if batch.zero_infinity:
+            scale[np.isinf(self._losses(batch, threads, raw=True))] = 0
+        gradient = np.empty(batch.scores.shape, batch.compute)
+        self._run("sequences_backward", body, batch, gradient, (scale.astype(batch.compute),), threads)
+        return gradient.reshape(batch.full_shape).astype(batch.dtype, copy=False)
+
+    def _losses(self, batch: _Batch, threads: int | None, *, raw: bool = False) -> Array:
+        losses = np.empty(batch.scores.shape[1])
+        self._run("sequences", self.declaration.forward, batch, losses, (), threads)
+        if batch.zero_infinity and not raw:
+            losses[np.isinf(losses)] = 0
+        return losses
+
+    def _run(
+        self,
+        template: str,
+        body: Any,
+        batch: _Batch,
+        out: Array,
+        scale: tuple[Array, ...],
+        threads: int | None,
+    ) -> None:
+        call = self._sequence_kernel(template, body, batch.compute, batch.params).call
+
+        def work(a: int, b: int) -> None:
+            part = out[:, a:b] if out.ndim == 3 else out[a:b]
+            scales = tuple(s[a:b] for s in scale)
+            lengths = batch.input_lengths[a:b], batch.target_lengths[a:b]
+            call(part, batch.params, *scales, batch.scores[:, a:b], batch.labels[a:b], *lengths)
+
+        pool.run(work, batch.scores.shape[1], threads, grain=1)
+
+    def _sequence_kernel(
+        self, template: str, body: Any, dtype: np.dtype[Any], params: tuple[Any, ...]
+    ) -> Kernel:
+        backward = template == "sequences_backward"
+        return self._kernel(
+            template,
+            (body,),
+            dtype,
+            lambda array, d: (
+                array(d, 3, output=True, layout="A") if backward else array(np.float64, output=True),
+                *((array(d),) if backward else ()),
+                array(d, 3, layout="A"),
+                array(np.int64, 2),
+                array(np.int64),
+                array(np.int64),
+            ),
+            params,
+        )
+
+    def _pass_kernel(self, pass_: str, dtype: np.dtype[Any]) -> Kernel:
+        template, body = self._pass(pass_)
+        params = self.row_params(self.declaration.numbers(self.declaration.defaults), dtype)
+        return self._sequence_kernel(template, body, dtype, params)
+
+    def _pass(self, pass_: str) -> tuple[str, Any]:
+        if pass_ == "forward":
+            return "sequences", self.declaration.forward
+        return "sequences_backward", self._gradient_body("pred", "pred")
+
+    def workload_bytes(self, pass_: str, dtype: Any, size: int) -> int:
+        self.check_pass(pass_)
+        return (2 if pass_ == "backward" else 1) * size * as_dtype(dtype).itemsize
+
+    def workload(
+        self,
+        pass_: str,
+        dtype: Any,
+        size: int,
+        *,
+        seed: int = 0,
+        data: Array | None = None,
+        threads: int = 1,
+    ) -> Workload:
+        self.check_pass(pass_)
+        dtype = as_dtype(dtype)
+        rng = np.random.default_rng(seed)
+        if data is None:
+            classes = 32
+            steps = int(np.clip(size // classes, 1, 256))
+            count = max(1, size // (steps * classes))
+            data = draw(rng, steps * count * classes, dtype).reshape(steps, count, classes)
+            if self.declaration.domain.high == 0:
+                data = data - np.log(np.exp(data, dtype=np.float64).sum(-1, keepdims=True))
+                data = np.minimum(data, 0).astype(dtype)
+        elif data.ndim != 3 or data.shape[2] < 2:
+            raise InfeasibleError(
+                f"{self.name} needs scores of shape (T, N, C); the data has shape {data.shape}"
+            )
+        steps, count, classes = data.shape
+        labels = rng.integers(1, classes, (count, max(1, steps // 4)))
+        batch = _Batch(self, data, labels, {})
+        template, body = self._pass(pass_)
+        if pass_ == "forward":
+            out, scale = np.zeros(count), tuple[Array, ...]()
+        else:
+            out, scale = np.zeros(data.shape, batch.compute), (np.ones(count, batch.compute),)
+        call = functools.partial(self._run, template, body, batch, out, scale, threads)
+        return Workload(
+            call,
+            data.size,
+            bytes_read=data.size * dtype.itemsize + labels.nbytes,
+            bytes_written=out.nbytes,
+            arrays={"pred": data, "target": labels, "out": out},
+        )
+
+
+class _Batch:
+    """The checked operands of a sequence loss."""
+
+    def __init__(self, loss: SequenceLoss, pred: Any, target: Any, given: dict[str, Any]) -> None:
+        pred, target, name = np.asarray(pred), np.asarray(target), loss.name
+        values = loss.declaration.resolve(given)
+        self.dtype = arrays.result_dtype(name, pred)
+        self.compute = compute_dtype(self.dtype)
+        self.full_shape, self.batched = pred.shape, pred.ndim == 3
+        if pred.ndim == 2:
+            pred, target = pred[:, None, :], target[None]
+        if pred.ndim != 3 or target.ndim != 2 or target.shape[0] != pred.shape[1]:
+            raise UsageError(
+                f"{name}: scores of shape {self.full_shape} and labels of shape {np.shape(target)} do not fit: "
+                "give (T, N, C) and (N, S), or (T, C) and (S,)"
+            )
+        if target.dtype.kind not in "iu" and target.size:
+            raise UsageError(f"{name}: labels must be integers, not {target.dtype}")
+        steps, count, classes = pred.shape
+        self.scores = contiguous(pred, self.compute)
+        self.labels = np.ascontiguousarray(target, np.int64)
+        self.input_lengths = self._lengths(name, "input_lengths", values["input_lengths"], count, steps)
+        self.target_lengths = self._lengths(
+            name, "target_lengths", values["target_lengths"], count, target.shape[1]
+        )
+        blank = values["blank"]
+        if not 0 <= int(blank) < classes:
+            raise UsageError(f"{name}: blank={blank} is outside the {classes} classes")
+        used = self.labels[np.arange(target.shape[1]) < self.target_lengths[:, None]]
+        wrong = (used < 0) | (used >= classes) | (used == blank)
+        if wrong.any():
+            raise UsageError(
+                f"{name}: label {used[wrong][0]} is outside 0..{classes - 1} or is the blank ({blank})"
+            )
+        self.params = loss.row_params(loss.declaration.numbers(values), self.compute)
+        self.zero_infinity = bool(values["zero_infinity"])
+        lengths = (
+            np.maximum(self.target_lengths, 1) if values["mean_by"] == "target_lengths" else np.ones(count)
+        )
+        self.divisors = lengths * (count if self.batched else 1)
+
+    def _lengths(self, function: str, name: str, given: Any, count: int, longest: int) -> Array:
+        if given is None:
+            return np.full(count, longest, np.int64)
+        lengths = np.atleast_1d(np.asarray(given))
+        if lengths.shape != (count,) or lengths.dtype.kind not in "iu":
+            raise UsageError(f"{function}: {name} must be {count} integers, one a sequence")
+        if lengths.size and (lengths.min() < 0 or lengths.max() > longest):
+            raise UsageError(
+                f"{function}: {name} must lie in 0..{longest}, not {lengths.min()}..{lengths.max()}"
+            )
+        return np.ascontiguousarray(lengths, np.int64)

@@ -1,0 +1,82 @@
+"""The few LLVM operations that Numba does not spell: each vectorises inside a loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
+    """Return a*b + c, rounded once."""
+    return a(a, b, c), lambda context, builder, sig, args: builder.fma(*args)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def divide(typingctx: Any, a: Any, b: Any) -> Any:
+    """Return a / b by IEEE 754: no ZeroDivisionError under any error model."""
+    return a(a, b), lambda context, builder, sig, args: builder.fdiv(*args)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def horner(typingctx: Any, x: Any, coefficients: Any) -> Any:
+    """Return the polynomial in x with the given tuple of coefficients, constant first."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        *rest, total = (builder.extract_value(args[1], i) for i in range(coefficients.count))
+        for c in reversed(rest):
+            total = builder.fma(total, args[0], c)
+        return total
+
+    return x(x, coefficients), codegen
+
+
+def _bitcast(source: Any, target: Any) -> Callable[..., Any]:
+    @intrinsic  # type: ignore[untyped-decorator]
+    def bitcast(typingctx: Any, x: Any) -> Any:
+        return target(source), lambda context, builder, sig, args: builder.bitcast(
+            args[0], context.get_value_type(target)
+        )
+
+    return bitcast  # type: ignore[no-any-return]
+
+
+def _llvm(name: str, arity: int) -> Callable[..., Any]:
+    """Return the LLVM intrinsic `llvm.<name>` of `arity` operands of one floating type."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        kind = args[0].type
+        function = ir.FunctionType(kind, [kind] * arity)
+        return builder.call(builder.module.declare_intrinsic(name, [kind], function), args)
+
+    if arity == 1:
+
+        @intrinsic  # type: ignore[untyped-decorator]
+        def unary(typingctx: Any, x: Any) -> Any:
+            return x(x), codegen
+
+        return unary  # type: ignore[no-any-return]
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def binary(typingctx: Any, x: Any, y: Any) -> Any:
+        return x(x, x), codegen
+
+    return binary  # type: ignore[no-any-return]
+
+
+f32_from_bits = _bitcast(types.int32, types.float32)
+bits_from_f32 = _bitcast(types.float32, types.int32)
+f64_from_bits = _bitcast(types.int64, types.float64)
+bits_from_f64 = _bitcast(types.float64, types.int64)
+
+sqrt = _llvm("llvm.sqrt", 1)
+fabs = _llvm("llvm.fabs", 1)
+floor = _llvm("llvm.floor", 1)
+rint = _llvm("llvm.rint", 1)
+copysign = _llvm("llvm.copysign", 2)
+maximum = _llvm("llvm.maximum", 2)
+minimum = _llvm("llvm.minimum", 2)

@@ -1,0 +1,221 @@
+"""The array contract: shapes, strides, dtypes, out=, scalars, overlap, threads: the same bits everywhere."""
+
+from __future__ import annotations
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import actbench
+from actbench.catalog.declaration import Declaration
+from actbench.catalog.errors import ParameterError, UsageError
+from actbench.kernels import bind
+
+FLOATS = [np.float64, np.float32, np.float16, ml_dtypes.bfloat16]
+
+
+def _same(a, b):
+    """Equal bits, NaN included."""
+    assert a.dtype == b.dtype
+    assert a.shape == b.shape
+    assert np.ascontiguousarray(a).tobytes() == np.ascontiguousarray(b).tobytes()
+
+
+def _sample(shape, dtype, seed=0):
+    return (4 * np.random.default_rng(seed).standard_normal(shape)).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=lambda d: np.dtype(d).name)
+def test_dtype_in_is_dtype_out(elementwise: Declaration, dtype):
+    f = bind(elementwise)
+    x = _sample((3, 5), dtype)
+    for y in (f(x), f.derivative(x), f.backward(x, x)):
+        assert y.dtype == dtype
+        assert y.shape == x.shape
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16], ids=["float16", "bfloat16"])
+def test_sixteen_bits_are_float32_rounded_once(elementwise: Declaration, dtype):
+    f = bind(elementwise)
+    x = np.arange(2**16, dtype=np.uint16).view(dtype)
+    with np.errstate(all="ignore"):
+        expected = f(x.astype(np.float32)).astype(dtype)
+        _same(np.nan_to_num(f(x)), np.nan_to_num(expected))
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int64, np.uint16, np.bool_])
+def test_integers_go_to_float64(dtype):
+    x = np.array([0, 1, 1], dtype)
+    _same(actbench.get("sigmoid")(x), actbench.get("sigmoid")(x.astype(np.float64)))
+
+
+@pytest.mark.parametrize("bad", [np.array([1j]), np.array(["a"]), np.array([None]), np.array([1], "M8[s]")])
+def test_other_dtypes_are_named(declaration: Declaration, bad):
+    f = bind(declaration)
+    arguments = (bad,) if declaration.kind == "activation" else (bad, bad)
+    with pytest.raises((TypeError, UsageError), match="dtype|fits neither|do not fit"):
+        f(*arguments)
+
+
+def test_scalars_and_lists():
+    f = actbench.get("tanh")
+    assert isinstance(f(0.5), np.float64)
+    assert isinstance(f(np.float32(0.5)), np.float32)
+    assert isinstance(f(np.array(0.5)), np.float64)
+    assert f([[0.0, 1.0]]).shape == (1, 2)
+    out = np.empty(())
+    assert f(0.5, out=out) is out
+
+
+shapes = st.lists(st.integers(0, 5), min_size=1, max_size=4).map(tuple)
+slices = st.tuples(st.integers(-5, 5), st.sampled_from([1, 2, 3, -1, -2]))
+
+
+@settings(deadline=None, max_examples=60)
+@given(shape=shapes, cuts=st.lists(slices, min_size=4, max_size=4), order=st.permutations(range(4)),
+       name=st.sampled_from(["relu", "mish", "softplus", "tanh"]), dtype=st.sampled_from(FLOATS))  # fmt: skip
+def test_any_strides_give_the_bits_of_a_contiguous_array(shape, cuts, order, name, dtype):
+    x = _sample(shape, dtype)
+    x = x[tuple(slice(start, None, step) for start, step in cuts[: x.ndim])]
+    x = x.transpose([i for i in order if i < x.ndim])
+    f = actbench.get(name)
+    _same(f(x), f(np.ascontiguousarray(x)))
+    out = np.empty_like(x)
+    assert f(x, out=out) is out
+    _same(out, f(x))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_position_in_the_loop_does_not_matter(elementwise: Declaration, dtype):
+    """The vector body, its tail and a call on one element return the same bits."""
+    f = bind(elementwise)
+    x = _sample(4097 + 16, dtype)
+    whole, slope = f(x), f.derivative(x)
+    for size in [*range(68), 4095, 4096, 4097]:
+        for offset in (0, 1, 7, 15):
+            part = slice(offset, offset + size)
+            _same(f(x[part].copy()), whole[part])
+            _same(f.derivative(x[part].copy()), slope[part])
+    _same(np.array([f(v) for v in x[:64]]), whole[:64])
+
+
+def test_a_nan_stays_in_its_lane(elementwise: Declaration):
+    f = bind(elementwise)
+    x = _sample(67, np.float32)
+    clean = f(x)
+    for lane in range(67):
+        dirty = x.copy()
+        dirty[lane] = np.nan
+        y = f(dirty)
+        assert np.isnan(y[lane])
+        _same(np.delete(y, lane), np.delete(clean, lane))
+
+
+def test_in_place_and_overlap(elementwise: Declaration):
+    f = bind(elementwise)
+    x = _sample(1000, np.float64)
+    expected = f(x)
+    y = x.copy()
+    f(y, out=y)
+    _same(y, expected)
+    buffer = np.concatenate([x, np.zeros(3)])
+    f(buffer[:-3], out=buffer[3:])
+    _same(buffer[3:], expected)
+
+
+def test_inputs_are_not_written_to(declaration: Declaration):
+    f = bind(declaration)
+    for pass_ in f.passes:
+        w = f.workload(pass_, "float32", 2000)
+        before = {k: v.copy() for k, v in w.arrays.items() if k != "out"}
+        w.call()
+        for name, array in before.items():
+            _same(w.arrays[name], array)
+
+
+def test_read_only_and_unusual_memory(tmp_path):
+    f = actbench.get("silu")
+    x = _sample(1000, np.float32)
+    expected = f(x)
+    np.save(tmp_path / "x.npy", x)
+    _same(f(np.load(tmp_path / "x.npy", mmap_mode="r")), expected)
+    _same(f(x.astype(">f4")), expected)
+    unaligned = np.zeros(x.nbytes + 1, np.uint8)[1:].view(np.float32)
+    unaligned[:] = x
+    _same(f(unaligned), expected)
+    _same(f(np.asfortranarray(x.reshape(10, 100))), expected.reshape(10, 100))
+
+
+@pytest.mark.parametrize("threads", [2, 3, 7])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_threads_do_not_change_the_bits(declaration: Declaration, threads, dtype):
+    f = bind(declaration)
+    for pass_ in f.passes:
+        one, many = (f.workload(pass_, dtype, 100_000, threads=t) for t in (1, threads))
+        results = [w.arrays["out"] if r is None else r for w, r in ((one, one.call()), (many, many.call()))]
+        _same(*map(np.asarray, results))
+
+
+def test_empty_arrays(declaration: Declaration):
+    f = bind(declaration)
+    match declaration.template:
+        case "elementwise":
+            assert f(np.empty((0, 3))).shape == (0, 3)
+            assert f.backward(np.empty(0), np.empty(0)).shape == (0,)
+        case "rowwise":
+            assert f(np.empty((0, 4))).shape[0] == 0
+        case "pairwise":
+            assert f(np.empty(0), np.empty(0), reduction="sum") == 0
+            assert np.isnan(f(np.empty(0), np.empty(0), reduction="mean"))
+            assert f(np.empty(0), np.empty(0), reduction="none").shape == (0,)
+        case "classification":
+            assert np.isnan(f(np.empty((0, 4)), np.empty(0, np.int64)))
+            assert f.backward(np.empty((0, 4)), np.empty(0, np.int64)).shape == (0, 4)
+        case "sequence":
+            assert f(np.empty((0, 1, 3)), np.empty((1, 0), np.int64)) == 0
+
+
+def test_axis(rowwise: Declaration):
+    f = bind(rowwise)
+    x = _sample((4, 6, 8), np.float64)
+    for axis in (-3, 0, 1, 2):
+        expected = np.moveaxis(f(np.moveaxis(x, axis, -1).copy()), -1, axis)
+        _same(f(x, axis=axis), expected)
+        g = _sample(expected.shape, np.float64, 1)
+        moved = f.backward(np.moveaxis(g, axis, -1).copy(), np.moveaxis(x, axis, -1).copy())
+        _same(f.backward(g, x, axis=axis), np.moveaxis(moved, -1, axis))
+    with pytest.raises(UsageError, match="axis=3 does not exist"):
+        f(x, axis=3)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: actbench.get("relu")(np.ones(3), out=np.ones(4)), "out has shape"),
+        (lambda: actbench.get("relu")(np.ones(3), out=np.ones(3, "f4")), "dtype float32"),
+        (lambda: actbench.get("relu")(np.ones(3), threads=0), "threads=0"),
+        (lambda: actbench.get("relu").backward(np.ones(3), np.ones(4)), "grad_output has shape"),
+        (lambda: actbench.get("elu")(1.0, alpha=-1), r"alpha=-1 is outside its valid range \[0, inf\)"),
+        (lambda: actbench.get("elu")(1.0, beta=1), "elu has no parameter 'beta'"),
+        (lambda: actbench.get("elu").backward(1.0, 1.0, wrt="beta"), "no gradient wrt='beta'"),
+        (lambda: actbench.get("prelu")(np.ones((2, 3)), weight=np.ones(4)), "does not fit x"),
+        (lambda: actbench.get("maxout")(np.ones((2, 3))), "k=2 does not divide"),
+        (lambda: actbench.get("mse")(np.ones(3), np.ones((3, 1))), "must be equal"),
+        (lambda: actbench.get("mse")(np.ones(3), np.ones(3), reduction="avg"), "reduction='avg'"),
+        (lambda: actbench.get("hinge")(np.ones(2), np.array([0.0, 1.0])), "2\\*target - 1"),
+        (lambda: actbench.get("cross_entropy")(np.ones((2, 3)), np.array([0, 3])), "class index 3"),
+        (lambda: actbench.get("cross_entropy")(np.ones((2, 3)), np.ones(5)), "fits neither"),
+        (lambda: actbench.get("ctc")(np.ones((4, 3)), np.array([0, 1])), "is the blank"),
+        (lambda: actbench.get("rrelu")(np.ones(2), training=True), "needs noise="),
+    ],
+)
+def test_errors_name_what_to_do(call, message):
+    with pytest.raises((UsageError, ParameterError), match=message):
+        call()
+
+
+def test_derivative_of_a_row_is_refused(rowwise: Declaration):
+    with pytest.raises(TypeError, match="use backward"):
+        bind(rowwise).derivative(np.ones((2, 2)))
