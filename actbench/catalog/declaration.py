@@ -34,7 +34,8 @@ _OPERANDS: Mapping[Template, tuple[str, ...]] = {
 class Param:
     """A parameter: its valid values, meaning, and what other frameworks default to."""
 
-    valid: Domain | tuple[Any, ...] = REALS
+    valid: Domain | tuple[Any, ...] | None = REALS
+    """None where only ``prepare`` can tell."""
     meaning: str = ""
     elsewhere: Mapping[str, Any] = field(default_factory=dict)
     array: bool = False
@@ -44,6 +45,8 @@ class Param:
 
     def check(self, function: str, name: str, value: Any) -> None:
         """Raise ParameterError unless the value is valid."""
+        if self.valid is None:
+            return
         if isinstance(self.valid, tuple):
             if value not in self.valid:
                 choices = ", ".join(repr(choice) for choice in self.valid)
@@ -63,18 +66,28 @@ _LENGTHS = Param(meaning="integers of shape (N,)", array=True)
 _OPTIONS: Mapping[Template, Mapping[str, tuple[Any, Param]]] = {
     "classification": {
         "weight": (None, Param(meaning="a weight for each class, of shape (C,)", array=True)),
-        "ignore_index": (-100, Param(meaning="index targets of this value count nothing", elsewhere={"torch": -100})),
+        "ignore_index": (
+            -100,
+            Param(meaning="index targets of this value count nothing", elsewhere={"torch": -100}),
+        ),
     },
     "sequence": {
         "input_lengths": (None, _LENGTHS),
         "target_lengths": (None, _LENGTHS),
-        "zero_infinity": (False, Param((False, True), "0 in the place of an infinite loss and its gradient", {"torch": False})),
+        "zero_infinity": (
+            False,
+            Param((False, True), "0 in the place of an infinite loss and its gradient", {"torch": False}),
+        ),
         "mean_by": (
             "target_lengths",
-            Param(("target_lengths", "batch"), "what the mean divides by", {"torch": "target_lengths", "optax": "batch", "keras": "batch"}),
+            Param(
+                ("target_lengths", "batch"),
+                "what the mean divides by",
+                {"torch": "target_lengths", "optax": "batch", "keras": "batch"},
+            ),
         ),
     },
-}  # fmt: skip
+}
 """Parameters that a template's calls take beside those of the bodies, with their defaults."""
 
 

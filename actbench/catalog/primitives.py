@@ -14,12 +14,35 @@ Row: TypeAlias = Any
 """One row of an array: anything indexable with a size, as the kernels see it."""
 
 SCALARS = (
-    "exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tanh", "erf", "erfc", "fabs", "floor",
-    "copysign", "maximum", "minimum", "sigmoid", "softplus",
-)  # fmt: skip
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "sqrt",
+    "sin",
+    "cos",
+    "tanh",
+    "erf",
+    "erfc",
+    "fabs",
+    "floor",
+    "copysign",
+    "maximum",
+    "minimum",
+    "sigmoid",
+    "softplus",
+)
 ROWS = (
-    "row_max", "row_sum", "row_dot", "row_exp", "row_exp_sum", "row_log_sum_exp", "probability", "wide",
-)  # fmt: skip
+    "row_max",
+    "row_sum",
+    "row_dot",
+    "row_exp",
+    "row_exp_sum",
+    "row_log_sum_exp",
+    "probability",
+    "wide",
+    "workspace",
+)
 """The names that have compiled twins; the others are made of them."""
 
 
@@ -133,6 +156,13 @@ def damped(x: float, gate: float) -> float:
 def wide(x: float) -> float:
     """x in float64, in which sums and logarithms of long sequences are kept."""
     return float(x)
+
+
+def workspace(rows: int, columns: int) -> Row:
+    """A matrix of float64 to fill: whatever it holds at first."""
+    import numpy as np
+
+    return np.empty((rows, columns))
 
 
 def row_max(x: Row) -> float:

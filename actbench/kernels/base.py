@@ -25,6 +25,13 @@ class Function(ABC):
 
     passes: ClassVar[tuple[str, ...]]
     _integers: ClassVar[bool]
+    """Whether integer literals in the bodies are numbers rather than counts."""
+    _streams: ClassVar[Mapping[str, int]]
+    """Arrays of the main input's size that a pass reads and writes."""
+    _templates: ClassVar[Mapping[str, str]]
+    """The kernel template of each pass."""
+    _own: ClassVar[str]
+    """The operand that the derivative is taken with respect to."""
 
     def __init__(self, declaration: Declaration) -> None:
         self.declaration = declaration
@@ -90,7 +97,6 @@ class Function(ABC):
     def backward(self, *args: Any, **kwargs: Any) -> Any:
         """The gradient; see the template."""
 
-    @abstractmethod
     def workload(
         self,
         pass_: str,
@@ -105,10 +111,24 @@ class Function(ABC):
 
         Raises UsageError for a pass that the function does not have, InfeasibleError where data does not fit.
         """
+        self.check_pass(pass_)
+        return self._workload(pass_, as_dtype(dtype), size, np.random.default_rng(seed), data, threads)
 
     @abstractmethod
+    def _workload(
+        self,
+        pass_: str,
+        dtype: np.dtype[Any],
+        size: int,
+        rng: np.random.Generator,
+        data: Array | None,
+        threads: int,
+    ) -> Workload: ...
+
     def workload_bytes(self, pass_: str, dtype: Any, size: int) -> int:
         """The memory in bytes that ``workload`` of that size allocates."""
+        self.check_pass(pass_)
+        return self._streams[pass_] * size * as_dtype(dtype).itemsize
 
     def compile(self, pass_: str, dtype: Any) -> Compilation:
         """Make the kernel of a pass ready; what its compilation cost, and whether it was on disk."""
@@ -131,12 +151,17 @@ class Function(ABC):
             for name in self.declaration.body_params
         )
 
-    def _gradient_body(self, wrt: str, own: str) -> Callable[..., Any]:
+    def _pass(self, pass_: str) -> tuple[str, Callable[..., Any]]:
+        """The template and the body of a pass."""
+        body = self.declaration.forward if pass_ == "forward" else self._gradient_body(self._own)
+        return self._templates[pass_], body
+
+    def _gradient_body(self, wrt: str) -> Callable[..., Any]:
         """The scalar body of the derivative with respect to an operand or a learnable parameter."""
-        if wrt == own:
+        if wrt == self._own:
             return derivative_body(self.declaration)
         if wrt not in self.declaration.gradients:
-            known = ", ".join(repr(name) for name in (own, *self.declaration.gradients))
+            known = ", ".join(repr(name) for name in (self._own, *self.declaration.gradients))
             raise ParameterError(f"{self.name} has no gradient wrt={wrt!r}; choose {known}")
         return self.declaration.gradients[wrt]
 
@@ -148,13 +173,15 @@ class Function(ABC):
         operands: Callable[[Callable[..., Any], np.dtype[Any]], tuple[Any, ...]],
         params: tuple[Any, ...],
         options: tuple[Any, ...] = (),
+        variant: object = None,
     ) -> Kernel:
         """The kernel of a template; ``operands`` names the array types, the output first.
 
-        The types of the parameters are those of ``params``, the tuple that the kernel will be called with.
+        The types of the parameters are those of ``params``, the tuple that the kernel will be called with;
+        ``variant`` tells apart what ``operands`` may name for one template (class indices or probabilities).
         """
         kinds = tuple(p.dtype.name for p in params)
-        key = (template, bodies, dtype.name, kinds, options)
+        key = (template, bodies, dtype.name, kinds, options, variant)
         kernel = self._kernels.get(key)
         if kernel is None:
             import numba
@@ -186,4 +213,5 @@ def derivative_body(declaration: Declaration) -> Callable[..., Any]:
         return declaration.derivative
     from actbench.kernels.derivation import derive
 
-    return derive(declaration)
+    body: Callable[..., Any] = derive(declaration)
+    return body

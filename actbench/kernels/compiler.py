@@ -32,7 +32,6 @@ from numba.core.serialize import dumps
 from numba.extending import register_jitable
 
 from actbench.catalog.errors import UsageError
-from actbench.kernels import lowering
 from actbench.kernels.specialize import digest, specialize
 from actbench.kernels.workload import Compilation
 
@@ -146,13 +145,16 @@ def compile_kernel(
     """
     if numba.config.DISABLE_JIT:
         raise UsageError("NUMBA_DISABLE_JIT is set: unset it, the kernels exist only compiled")
-    lowering.install()
     identity = (_toolchain(), template.__qualname__, [digest(b) for b in bodies], dtype.name)
     key = hashlib.sha256(repr((*identity, signature, integers, options)).encode()).hexdigest()[:40]
     with _LOCK:
         cache = _TimedCache(key)
         cached = cache.entry is not None
         if not cached:
+            # Only now: the vector mathematics takes 60 ms to import, which a kernel from disk does not need.
+            from actbench.kernels import lowering
+
+            lowering.install()
             bodies = tuple(specialize(b, dtype, jitable, integers=integers) for b in bodies)
         dispatcher = numba.njit(**_OPTIONS)(template(*bodies, *options))
         dispatcher._cache = cache

@@ -12,14 +12,12 @@ from actbench.catalog.declaration import Declaration
 from actbench.catalog.errors import InfeasibleError, ParameterError, UsageError
 from actbench.kernels import arrays
 from actbench.kernels.arrays import Array, compute_dtype
-from actbench.kernels.base import Function, as_dtype
+from actbench.kernels.base import Function
 from actbench.kernels.reduce import total
 from actbench.kernels.workload import Workload, draw
 
 if TYPE_CHECKING:
     from actbench.kernels.compiler import Kernel
-
-_STREAMS = {"forward": 1, "derivative": 1, "backward": 2}
 
 
 class Elementwise(Function):
@@ -27,6 +25,9 @@ class Elementwise(Function):
 
     passes: ClassVar[tuple[str, ...]] = ("forward", "derivative", "backward")
     _integers = True
+    _streams: ClassVar = {"forward": 2, "derivative": 2, "backward": 3}
+    _templates: ClassVar = {"forward": "forward", "derivative": "forward", "backward": "backward"}
+    _own = "x"
 
     def __init__(self, declaration: Declaration) -> None:
         super().__init__(declaration)
@@ -127,8 +128,8 @@ class Elementwise(Function):
         """The kernel, its scalar parameters, and its operands with an array parameter among them."""
         x = operands[-1]
         values = self._numbers(x, given)
-        body = self.declaration.forward if pass_ == "forward" else self._gradient_body(wrt, "x")
-        template = "backward" if pass_ == "backward" else "forward"
+        body = self.declaration.forward if pass_ == "forward" else self._gradient_body(wrt)
+        template = self._templates[pass_]
         array = next((name for name, value in values.items() if np.ndim(value)), None)
         options: tuple[Any, ...] = ()
         if array is not None:
@@ -153,7 +154,7 @@ class Elementwise(Function):
         dtype = arrays.result_dtype(self.name, g, x)
         values = self._numbers(x, given)
         value: Any = values.get(wrt)
-        body = self._gradient_body(wrt, "x")
+        body = self._gradient_body(wrt)
         if np.ndim(value) == 0:
             params = tuple(compute_dtype(dtype).type(v) for v in values.values())
             kernel = self._kernel(
@@ -174,26 +175,18 @@ class Elementwise(Function):
         )
 
     def _pass_kernel(self, pass_: str, dtype: np.dtype[Any]) -> Kernel:
-        streams = (np.zeros(1, dtype),) * _STREAMS[pass_]
+        streams = (np.zeros(1, dtype),) * (self._streams[pass_] - 1)
         return self._prepared(pass_, "x", dtype, streams, {})[0]
 
-    def workload_bytes(self, pass_: str, dtype: Any, size: int) -> int:
-        self.check_pass(pass_)
-        return (_STREAMS[pass_] + 1) * size * as_dtype(dtype).itemsize
-
-    def workload(
+    def _workload(
         self,
         pass_: str,
-        dtype: Any,
+        dtype: np.dtype[Any],
         size: int,
-        *,
-        seed: int = 0,
-        data: Array | None = None,
-        threads: int = 1,
+        rng: np.random.Generator,
+        data: Array | None,
+        threads: int,
     ) -> Workload:
-        self.check_pass(pass_)
-        dtype = as_dtype(dtype)
-        rng = np.random.default_rng(seed)
         x = draw(rng, size, dtype, self.declaration.domain) if data is None else data
         operands = (x,) if pass_ != "backward" else (draw(rng, x.size, dtype).reshape(x.shape), x)
         out = np.zeros(x.shape, dtype)

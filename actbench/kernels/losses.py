@@ -13,7 +13,7 @@ from actbench.catalog.errors import InfeasibleError, UsageError
 from actbench.kernels import arrays
 from actbench.kernels import threads as pool
 from actbench.kernels.arrays import Array, compute_dtype, contiguous
-from actbench.kernels.base import ROW_LENGTH, Function, as_dtype
+from actbench.kernels.base import ROW_LENGTH, Function
 from actbench.kernels.reduce import total
 from actbench.kernels.rowwise import check_axis
 from actbench.kernels.workload import Workload, draw
@@ -26,6 +26,7 @@ class Loss(Function):
     """What all losses share: two passes and a reduction."""
 
     passes: ClassVar[tuple[str, ...]] = ("forward", "backward")
+    _own = "pred"
 
     def _reduction(self, given: str | None) -> str:
         chosen = self.declaration.default_reduction if given is None else given
@@ -49,6 +50,8 @@ class PairwiseLoss(Loss):
     """A loss of one prediction and one target at a time."""
 
     _integers = True
+    _streams: ClassVar = {"forward": 2, "backward": 3}
+    _templates: ClassVar = {"forward": "loss_sum", "backward": "loss_backward"}
 
     def __call__(
         self,
@@ -96,7 +99,7 @@ class PairwiseLoss(Loss):
         scale = compute.type(np.float64(1.0) / self._count(chosen, pred))
         params_ = (scale, *self._numbers(params, compute))
         result = arrays.output(self.name, pred, dtype, out)
-        kernel = self._loss_kernel("loss_backward", self._gradient_body(wrt, "pred"), compute, params_)
+        kernel = self._loss_kernel("loss_backward", self._gradient_body(wrt), compute, params_)
         arrays.elementwise(kernel.call, params_, result, (pred, target), threads)
         return arrays.result(result, out)
 
@@ -144,26 +147,18 @@ class PairwiseLoss(Loss):
         if pass_ == "forward":
             return self._loss_kernel("loss_sum", self.declaration.forward, dtype, params)
         return self._loss_kernel(
-            "loss_backward", self._gradient_body("pred", "pred"), dtype, (dtype.type(1), *params)
+            "loss_backward", self._gradient_body("pred"), dtype, (dtype.type(1), *params)
         )
 
-    def workload_bytes(self, pass_: str, dtype: Any, size: int) -> int:
-        self.check_pass(pass_)
-        return (3 if pass_ == "backward" else 2) * size * as_dtype(dtype).itemsize
-
-    def workload(
+    def _workload(
         self,
         pass_: str,
-        dtype: Any,
+        dtype: np.dtype[Any],
         size: int,
-        *,
-        seed: int = 0,
-        data: Array | None = None,
-        threads: int = 1,
+        rng: np.random.Generator,
+        data: Array | None,
+        threads: int,
     ) -> Workload:
-        self.check_pass(pass_)
-        dtype = as_dtype(dtype)
-        rng = np.random.default_rng(seed)
         pred = draw(rng, size, dtype, self.declaration.domain) if data is None else data
         target = draw(rng, pred.size, dtype, self.declaration.target).reshape(pred.shape)
         compute = compute_dtype(dtype)
@@ -174,7 +169,7 @@ class PairwiseLoss(Loss):
             return Workload(total_, pred.size, 2 * nbytes, 0, {"pred": pred, "target": target})
         out = np.zeros(pred.shape, dtype)
         scaled = (compute.type(1 / max(1, pred.size)), *params)
-        kernel = self._loss_kernel("loss_backward", self._gradient_body("pred", "pred"), compute, scaled)
+        kernel = self._loss_kernel("loss_backward", self._gradient_body("pred"), compute, scaled)
         call = functools.partial(arrays.elementwise, kernel.call, scaled, out, (pred, target), threads)
         if threads == 1 and dtype == compute and pred.flags.c_contiguous:
             flat = (out.reshape(-1), scaled, pred.reshape(-1), target.reshape(-1))
@@ -186,6 +181,8 @@ class ClassificationLoss(Loss):
     """A loss of a row of logits against a class index, a one-hot row or a soft target."""
 
     _integers = False
+    _streams: ClassVar = {"forward": 1, "backward": 2}
+    _templates: ClassVar = {"forward": "row_losses", "backward": "row_losses_backward"}
 
     def __call__(
         self,
@@ -222,7 +219,7 @@ class ClassificationLoss(Loss):
         """The gradient of the reduced loss (of the sum, for ``"none"``), in the shape of pred."""
         rows = _ClassRows(self, pred, target, axis, params)
         mass = rows.mass() if self._reduction(reduction) == "mean" else np.float64(1)
-        body = self._gradient_body(wrt, "pred")
+        body = self._gradient_body(wrt)
         gradient = np.empty(rows.pred.shape, rows.compute)
         with np.errstate(divide="ignore", invalid="ignore"):
             scale = (rows.counted / mass).astype(rows.compute)
@@ -265,7 +262,7 @@ class ClassificationLoss(Loss):
                 array(d),
             ),
             params,
-            options=(),
+            variant=(target.dtype.name, target.ndim),
         )
 
     def _pass_kernel(self, pass_: str, dtype: np.dtype[Any]) -> Kernel:
@@ -273,28 +270,15 @@ class ClassificationLoss(Loss):
         params = self.row_params(self.declaration.numbers(self.declaration.defaults), dtype)
         return self._row_kernel(template, body, dtype, np.zeros(1, np.int64), params)
 
-    def _pass(self, pass_: str) -> tuple[str, Any]:
-        if pass_ == "forward":
-            return "row_losses", self.declaration.forward
-        return "row_losses_backward", self._gradient_body("pred", "pred")
-
-    def workload_bytes(self, pass_: str, dtype: Any, size: int) -> int:
-        self.check_pass(pass_)
-        return (2 if pass_ == "backward" else 1) * size * as_dtype(dtype).itemsize
-
-    def workload(
+    def _workload(
         self,
         pass_: str,
-        dtype: Any,
+        dtype: np.dtype[Any],
         size: int,
-        *,
-        seed: int = 0,
-        data: Array | None = None,
-        threads: int = 1,
+        rng: np.random.Generator,
+        data: Array | None,
+        threads: int,
     ) -> Workload:
-        self.check_pass(pass_)
-        dtype = as_dtype(dtype)
-        rng = np.random.default_rng(seed)
         if data is None:
             width = max(2, min(size, ROW_LENGTH))
             data = draw(rng, max(1, size // width) * width, dtype).reshape(-1, width)
@@ -386,6 +370,8 @@ class SequenceLoss(Loss):
     """A loss of a score matrix over time against a label sequence, in batches."""
 
     _integers = False
+    _streams: ClassVar = {"forward": 1, "backward": 2}
+    _templates: ClassVar = {"forward": "sequences", "backward": "sequences_backward"}
 
     def __call__(
         self, pred: Any, target: Any, reduction: str | None = None, threads: int | None = None, **params: Any
@@ -415,7 +401,7 @@ class SequenceLoss(Loss):
     ) -> Any:
         """The gradient of the reduced loss (of the sum, for ``"none"``), in the shape of pred; 0 beyond T_n."""
         batch = _Batch(self, pred, target, params)
-        body = self._gradient_body(wrt, "pred")
+        body = self._gradient_body(wrt)
         scale = np.ones(batch.scores.shape[1])
         if self._reduction(reduction) == "mean":
             scale = scale / batch.divisors
@@ -475,28 +461,15 @@ class SequenceLoss(Loss):
         params = self.row_params(self.declaration.numbers(self.declaration.defaults), dtype)
         return self._sequence_kernel(template, body, dtype, params)
 
-    def _pass(self, pass_: str) -> tuple[str, Any]:
-        if pass_ == "forward":
-            return "sequences", self.declaration.forward
-        return "sequences_backward", self._gradient_body("pred", "pred")
-
-    def workload_bytes(self, pass_: str, dtype: Any, size: int) -> int:
-        self.check_pass(pass_)
-        return (2 if pass_ == "backward" else 1) * size * as_dtype(dtype).itemsize
-
-    def workload(
+    def _workload(
         self,
         pass_: str,
-        dtype: Any,
+        dtype: np.dtype[Any],
         size: int,
-        *,
-        seed: int = 0,
-        data: Array | None = None,
-        threads: int = 1,
+        rng: np.random.Generator,
+        data: Array | None,
+        threads: int,
     ) -> Workload:
-        self.check_pass(pass_)
-        dtype = as_dtype(dtype)
-        rng = np.random.default_rng(seed)
         if data is None:
             classes = 32
             steps = int(np.clip(size // classes, 1, 256))

@@ -103,6 +103,10 @@ def _wide(x: Any) -> Any:
     return np.float64(x)
 
 
+def _workspace(rows: Any, columns: Any) -> Any:
+    return np.empty((rows, columns))
+
+
 def _always(body: Callable[..., Any]) -> Callable[..., Any]:
     return (lambda x: body, lambda x, y: body, lambda x, y, z: body)[
         len(inspect.signature(body).parameters) - 1
@@ -125,4 +129,5 @@ def install() -> None:
         # A sum of a given length is reordered into the same lanes wherever it stands; nothing else is.
         overload(primitive, jit_options={"fastmath": {"reassoc"}}, strict=False)(_always(body))
     overload(primitives.probability, jit_options=_INLINE, strict=False)(_probability)
+    overload(primitives.workspace, strict=False)(lambda rows, columns: _workspace)
     overload(primitives.wide, jit_options=_INLINE, strict=False)(_always(_wide))

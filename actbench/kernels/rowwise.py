@@ -11,7 +11,7 @@ from actbench.catalog.errors import InfeasibleError, UsageError
 from actbench.kernels import arrays
 from actbench.kernels import threads as pool
 from actbench.kernels.arrays import Array, compute_dtype, contiguous
-from actbench.kernels.base import ROW_LENGTH, Function, as_dtype
+from actbench.kernels.base import ROW_LENGTH, Function
 from actbench.kernels.workload import Workload, draw
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ class Rowwise(Function):
 
     passes: ClassVar[tuple[str, ...]] = ("forward", "backward")
     _integers = False
+    _streams: ClassVar = {"forward": 2, "backward": 3}
+    _templates: ClassVar = {"forward": "rows", "backward": "rows_backward"}
+    _own = "x"
 
     def __call__(
         self, x: Any, out: Array | None = None, threads: int | None = None, axis: int = -1, **params: Any
@@ -72,7 +75,7 @@ class Rowwise(Function):
             )
         dtype = arrays.result_dtype(self.name, g, x)
         target = arrays.output(self.name, x, dtype, out)
-        self._rows("rows_backward", self._gradient_body(wrt, "x"), (g, x), target, axis, values, threads)
+        self._rows("rows_backward", self._gradient_body(wrt), (g, x), target, axis, values, threads)
         return arrays.result(target, out)
 
     def _values(self, given: dict[str, Any]) -> dict[str, Any]:
@@ -127,28 +130,15 @@ class Rowwise(Function):
         template, body = self._pass(pass_)
         return self._row_kernel(template, body, dtype, self._values({}))[0]
 
-    def _pass(self, pass_: str) -> tuple[str, Any]:
-        if pass_ == "forward":
-            return "rows", self.declaration.forward
-        return "rows_backward", self._gradient_body("x", "x")
-
-    def workload_bytes(self, pass_: str, dtype: Any, size: int) -> int:
-        self.check_pass(pass_)
-        return (3 if pass_ == "backward" else 2) * size * as_dtype(dtype).itemsize
-
-    def workload(
+    def _workload(
         self,
         pass_: str,
-        dtype: Any,
+        dtype: np.dtype[Any],
         size: int,
-        *,
-        seed: int = 0,
-        data: Array | None = None,
-        threads: int = 1,
+        rng: np.random.Generator,
+        data: Array | None,
+        threads: int,
     ) -> Workload:
-        self.check_pass(pass_)
-        dtype = as_dtype(dtype)
-        rng = np.random.default_rng(seed)
         values = self._values({})
         if data is None:
             width = max(2, min(size - size % 2, ROW_LENGTH))

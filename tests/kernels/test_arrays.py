@@ -55,7 +55,7 @@ def test_integers_go_to_float64(dtype):
 def test_other_dtypes_are_named(declaration: Declaration, bad):
     f = bind(declaration)
     arguments = (bad,) if declaration.kind == "activation" else (bad, bad)
-    with pytest.raises((TypeError, UsageError), match="dtype|fits neither|do not fit"):
+    with pytest.raises((TypeError, UsageError), match=r"dtype|fits neither|do not fit"):
         f(*arguments)
 
 
@@ -219,3 +219,28 @@ def test_errors_name_what_to_do(call, message):
 def test_derivative_of_a_row_is_refused(rowwise: Declaration):
     with pytest.raises(TypeError, match="use backward"):
         bind(rowwise).derivative(np.ones((2, 2)))
+
+
+def test_rrelu_in_training_draws_a_slope_an_element():
+    f = actbench.get("rrelu")
+    x = -np.ones((20, 30))
+    drawn = f(x, training=True, noise=np.random.default_rng(0))
+    _same(drawn, f(x, training=True, noise=np.random.default_rng(0).random(x.shape)))
+    assert -1 / 3 < drawn.min() < drawn.max() < -1 / 8
+    assert len(np.unique(drawn)) == x.size
+    noise = np.random.default_rng(0).random(x.shape)
+    _same(f.backward(np.ones_like(x), x, training=True, noise=noise), -drawn)
+    assert f(-1.0) == -11 / 48
+
+
+def test_a_weight_for_each_channel():
+    """As torch: a one-dimensional weight runs along axis 1, and its gradient is summed over the rest."""
+    f = actbench.get("prelu")
+    x, w = _sample((2, 3, 4), np.float64), np.array([0.1, 0.2, 0.3])
+    expected = np.where(x > 0, x, x * w[:, None])
+    _same(f(x, weight=w), expected)
+    g = _sample(x.shape, np.float64, 1)
+    gradient = f.backward(g, x, wrt="weight", weight=w)
+    # Four roundings of a sum of eight terms: 1e-12 leaves room, a wrong axis none.
+    np.testing.assert_allclose(gradient, (g * np.minimum(x, 0)).sum(axis=(0, 2)), rtol=1e-12)
+    np.testing.assert_allclose(f.backward(g, x, wrt="weight"), (g * np.minimum(x, 0)).sum(), rtol=1e-12)

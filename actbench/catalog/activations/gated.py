@@ -9,7 +9,7 @@ from actbench.catalog.registry import activation
 
 def _swish_slope(x: float, beta: float) -> float:
     u = beta * x
-    return sigmoid(u) * (1.0 + damped(u, sigmoid(-u)))
+    return damped(1.0 + damped(u, sigmoid(-u)), sigmoid(u))
 
 
 def _mish_gate(x: float, r: float) -> float:
@@ -30,13 +30,15 @@ def _mish_slope(x: float) -> float:
     derivative_formula="1/(1 + exp(-beta*x)) + beta*x*exp(-beta*x)/(1 + exp(-beta*x))**2",
     derivative=_swish_slope,
     gradients={"beta": lambda x, beta: damped(x * x, sigmoid(beta * x) * sigmoid(-beta * x))},
-    params={"beta": Param(meaning="sharpness of the gate", elsewhere={"keras": 1.0, "jax": 1.0}, shown=(0.5, 2.0))},
+    params={
+        "beta": Param(meaning="sharpness of the gate", elsewhere={"keras": 1.0, "jax": 1.0}, shown=(0.5, 2.0))
+    },
     reference="Ramachandran, Zoph and Le (2017), Searching for Activation Functions, arXiv:1710.05941",
     pitfalls=(
         "Printed derivatives often drop beta: swish' = s(bx) (1 + b x s(-bx)).",
         "Keras and JAX call the beta = 1 case swish; here that is silu.",
     ),
-)  # fmt: skip
+)
 def swish(x: float, beta: float = 1.0) -> float:
     """Swish: the input gated by its own sigmoid, with a learnable sharpness."""
     return damped(x, sigmoid(beta * x))

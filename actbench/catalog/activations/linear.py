@@ -25,7 +25,11 @@ def identity(x: float) -> float:
     formula="1 if x > 0 else 0 if x < 0 else values",
     derivative_formula="0",
     derivative=lambda x, values: 0.0,
-    params={"values": Param(meaning="value at x = 0", elsewhere={"torch.heaviside": "required", "numpy": "required"})},
+    params={
+        "values": Param(
+            meaning="value at x = 0", elsewhere={"torch.heaviside": "required", "numpy": "required"}
+        )
+    },
     aliases=("heaviside", "binary_step"),
     range="(-inf, inf)",
     kinks=(Kink(at="0", left="0", right="0", value="0", jump=True),),
@@ -34,7 +38,7 @@ def identity(x: float) -> float:
         "The derivative is 0 almost everywhere: no gradient passes, so it cannot be trained through.",
         "The value at 0 is a convention: 1 here, an argument of torch.heaviside and numpy.heaviside.",
     ),
-)  # fmt: skip
+)
 def step(x: float, values: float = 1.0) -> float:
     """Heaviside step: 0 below zero, 1 above."""
     return 1.0 if x > 0 else (0.0 if x < 0 else values)

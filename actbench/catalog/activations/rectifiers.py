@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from actbench.catalog.declaration import Kink, Param
 from actbench.catalog.domain import Domain
 from actbench.catalog.errors import ParameterError
@@ -47,7 +45,14 @@ def relu(x: float, slope_at_zero: float = 0.0) -> float:
     params={
         "negative_slope": Param(
             meaning="slope for x < 0",
-            elsewhere={"torch": 0.01, "jax": 0.01, "onnx": 0.01, "keras.ops": 0.2, "tf.nn": 0.2, "keras layer": 0.3},
+            elsewhere={
+                "torch": 0.01,
+                "jax": 0.01,
+                "onnx": 0.01,
+                "keras.ops": 0.2,
+                "tf.nn": 0.2,
+                "keras layer": 0.3,
+            },
             shown=(0.1, 0.3),
         )
     },
@@ -58,7 +63,7 @@ def relu(x: float, slope_at_zero: float = 0.0) -> float:
         "The default slope differs by framework: .01 (torch, JAX, ONNX), .2 (Keras function), .3 (Keras layer).",
         "The slope at 0 is negative_slope in torch and here, 1 in JAX.",
     ),
-)  # fmt: skip
+)
 def leaky_relu(x: float, negative_slope: float = 0.01) -> float:
     """Leaky rectified linear unit: a small fixed slope for negative inputs."""
     return x if x > 0 else negative_slope * x
@@ -106,7 +111,7 @@ def _rrelu_slope(
         raise ParameterError(
             "rrelu: training=True needs noise=, a numpy.random.Generator or an array of uniforms in [0, 1)"
         )
-    uniform = noise.random(np.shape(x)) if hasattr(noise, "random") else np.asarray(noise)
+    uniform = noise.random(x.shape) if hasattr(noise, "random") else noise
     return {"slope": lower + (upper - lower) * uniform}
 
 
@@ -120,7 +125,7 @@ def _rrelu_slope(
         "lower": Param(meaning="least slope", elsewhere={"torch": 1 / 8, "jax": None}),
         "upper": Param(meaning="largest slope", elsewhere={"torch": 1 / 3, "jax": None}),
         "training": Param((False, True), "draw a slope for each element"),
-        "noise": Param(meaning="numpy Generator, or uniforms in [0, 1) of x's shape", array=True),
+        "noise": Param(None, "a numpy Generator, or uniforms in [0, 1) of x's shape", array=True),
     },
     kinks=(Kink(at="0", left="slope", right="1", value="slope"),),
     reference="Xu, Wang, Chen and Li (2015), Empirical Evaluation of Rectified Activations, arXiv:1505.00853",

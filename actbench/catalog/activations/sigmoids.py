@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from actbench.catalog import primitives
-from actbench.catalog.declaration import Param
+from actbench.catalog.declaration import Kink, Param
 from actbench.catalog.domain import Domain
 from actbench.catalog.primitives import exp, fabs
 from actbench.catalog.registry import activation
@@ -60,24 +60,33 @@ def tanh(x: float) -> float:
     family="smooth rectifier",
     formula="log(1 + exp(beta*x)) / beta if beta*x <= threshold else x",
     derivative_formula="1 / (1 + exp(-beta*x)) if beta*x <= threshold else 1",
-    derivative=lambda x, beta, threshold: (
-        primitives.sigmoid(beta * x) if beta * x <= threshold else 1.0
-    ),
+    derivative=lambda x, beta, threshold: primitives.sigmoid(beta * x) if beta * x <= threshold else 1.0,
     gradients={"beta": _softplus_beta},
     params={
-        "beta": Param(Domain("(0, inf)"), "sharpness", {"torch": 1.0, "jax": 1.0, "keras": 1.0}, shown=(0.5, 3.0)),
+        "beta": Param(
+            Domain("(0, inf)"), "sharpness", {"torch": 1.0, "jax": 1.0, "keras": 1.0}, shown=(0.5, 3.0)
+        ),
         "threshold": Param(
             Domain("(0, inf]"), "linear where beta*x is above it", {"torch": 20, "jax": None, "keras": None}
         ),
     },
     range="[0, inf]",
+    kinks=(
+        Kink(
+            at="threshold/beta",
+            left="1/(1 + exp(-threshold))",
+            right="1",
+            value="1/(1 + exp(-threshold))",
+            jump=True,
+        ),
+    ),
     reference="Dugas, Bengio, Bélisle, Nadeau and Garcia (2001)",
     pitfalls=(
         "torch turns linear above beta*x = 20, which is off by 1e-10 relative: threshold=20 for parity.",
         "With log10 in the place of ln everything is too small by the factor 0.434.",
         "log(1 + exp(x)), computed as printed, overflows from x = 89 on in float32.",
     ),
-)  # fmt: skip
+)
 def softplus(x: float, beta: float = 1.0, threshold: float = float("inf")) -> float:
     """Softplus: the smooth rectifier, integral of the sigmoid."""
     return primitives.softplus(beta * x) / beta if beta * x <= threshold else x

@@ -53,12 +53,14 @@ def _bce_slope(pred: float, target: float, clamp: float) -> float:
     derivative_formula="(pred - target) / (pred*(1 - pred))",
     derivative=_bce_slope,
     gradients={
-        "target": lambda pred, target, clamp: (
-            log1p(-_clipped(pred, clamp)) - log(_clipped(pred, clamp))
-        )
+        "target": lambda pred, target, clamp: log1p(-_clipped(pred, clamp)) - log(_clipped(pred, clamp))
     },
     params={
-        "clamp": Param(_CLAMPS, "torch bounds the logarithms by -100, Keras clips pred to [1e-7, 1 - 1e-7]", {"torch": "torch", "keras": "keras"})
+        "clamp": Param(
+            _CLAMPS,
+            "torch bounds the logarithms by -100, Keras clips pred to [1e-7, 1 - 1e-7]",
+            {"torch": "torch", "keras": "keras"},
+        )
     },
     domain="[0, 1]",
     target="[0, 1]",
@@ -69,7 +71,7 @@ def _bce_slope(pred: float, target: float, clamp: float) -> float:
         "0 log 0 is 0 here, not NaN.",
         "A sigmoid followed by bce saturates: use bce_with_logits.",
     ),
-)  # fmt: skip
+)
 def bce(pred: float, target: float, clamp: str = "none") -> float:
     """Binary cross-entropy of a probability."""
     p = _clipped(pred, clamp)  # type: ignore[arg-type]
@@ -123,15 +125,29 @@ def _smoothed(target: Any, c: int, classes: int, label_smoothing: float) -> floa
     return (1.0 - label_smoothing) * probability(target, c) + label_smoothing / classes
 
 
+def _place(x: Row, element: float) -> int:
+    """The first place of an element of the row; the last place for NaN."""
+    k = 0
+    while k < x.size - 1 and x[k] != element:
+        k += 1
+    return k
+
+
 def _cross_entropy_backward(pred: Row, target: Any, weight: Row, out: Row, label_smoothing: float) -> None:
     largest = row_max(pred)
-    total = row_exp_sum(pred, largest)
+    k = _place(pred, largest)
+    rest = row_exp_sum(pred[:k], largest) + row_exp_sum(pred[k + 1 :], largest)
+    total = 1.0 + rest
     mass = 0.0
     for c in range(pred.size):
         mass += weight[c] * _smoothed(target, c, pred.size, label_smoothing)
     for c in range(pred.size):
         p = exp(pred[c] - largest) / total
         out[c] = mass * p - weight[c] * _smoothed(target, c, pred.size, label_smoothing)
+    if rest < 0.5:
+        # p - 1 would cancel where one class has nearly all: from a margin of 37 on to 0.
+        q = weight[k] * _smoothed(target, k, pred.size, label_smoothing)
+        out[k] = (mass - q) - mass * (rest / total)
 
 
 @loss(
@@ -159,7 +175,9 @@ def _cross_entropy_backward(pred: Row, target: Any, weight: Row, out: Row, label
 def cross_entropy(pred: Row, target: Any, weight: Row, label_smoothing: float = 0.0) -> float:
     """Cross-entropy of logits against class indices, one-hot rows or soft targets."""
     largest = row_max(pred)
-    log_total = log(row_exp_sum(pred, largest))
+    k = _place(pred, largest)
+    # The largest one, exp(0) = 1, is left to log1p: with it the sum of a confident row rounds to 1, the loss to 0.
+    log_total = log1p(row_exp_sum(pred[:k], largest) + row_exp_sum(pred[k + 1 :], largest))
     value = wide(0.0)
     for c in range(pred.size):
         q = weight[c] * _smoothed(target, c, pred.size, label_smoothing)

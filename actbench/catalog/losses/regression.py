@@ -78,16 +78,16 @@ def mae(pred: float, target: float) -> float:
     family="regression",
     formula="scale * abs(pred - target) / max(abs(target), eps)",
     derivative_formula="scale * sign(pred - target) / max(abs(target), eps)",
-    derivative=lambda pred, target, eps, scale: (
-        scale * sign(pred - target) / maximum(fabs(target), eps)
-    ),
+    derivative=lambda pred, target, eps, scale: scale * sign(pred - target) / maximum(fabs(target), eps),
     params={
         "eps": Param(Domain("(0, inf)"), "floor of |target|", {"keras": 1e-7, "scikit-learn": 2.2e-16}),
         "scale": Param(Domain("(0, inf)"), "100 for per cent", {"keras": 100, "scikit-learn": 1}),
     },
     aliases=("mean_absolute_percentage_error",),
     kinks=(
-        Kink(at="target", left="-scale/max(abs(target), eps)", right="scale/max(abs(target), eps)", value="0"),
+        Kink(
+            at="target", left="-scale/max(abs(target), eps)", right="scale/max(abs(target), eps)", value="0"
+        ),
     ),
     reference="keras.losses.MeanAbsolutePercentageError; sklearn.metrics",
     pitfalls=(
@@ -95,7 +95,7 @@ def mae(pred: float, target: float) -> float:
         "Keras multiplies by 100, scikit-learn does not (scale=).",
         "It punishes forecasts above the target more than those below.",
     ),
-)  # fmt: skip
+)
 def mape(pred: float, target: float, eps: float = 1e-7, scale: float = 1.0) -> float:
     """Mean absolute percentage error, as a fraction."""
     return scale * fabs(pred - target) / maximum(fabs(target), eps)
@@ -103,20 +103,21 @@ def mape(pred: float, target: float, eps: float = 1e-7, scale: float = 1.0) -> f
 
 @loss(
     family="regression",
-    formula=(
-        "(pred - target)**2/2 if abs(pred - target) <= delta else delta*(abs(pred - target) - delta/2)"
-    ),
+    formula=("(pred - target)**2/2 if abs(pred - target) <= delta else delta*(abs(pred - target) - delta/2)"),
     derivative_formula="max(-delta, min(pred - target, delta))",
     derivative=lambda pred, target, delta: maximum(-delta, minimum(pred - target, delta)),
     gradients={"target": lambda pred, target, delta: maximum(-delta, minimum(target - pred, delta))},
     params={
         "delta": Param(
-            Domain("(0, inf)"), "where squares turn linear", {"torch": 1.0, "keras": 1.0, "optax": 1.0}, shown=(0.5, 2.0)
+            Domain("(0, inf)"),
+            "where squares turn linear",
+            {"torch": 1.0, "keras": 1.0, "optax": 1.0},
+            shown=(0.5, 2.0),
         )
     },
     reference="Huber (1964), Robust Estimation of a Location Parameter",
     pitfalls=("torch's smooth_l1 is huber divided by its beta (= delta): the same only at 1.",),
-)  # fmt: skip
+)
 def huber(pred: float, target: float, delta: float = 1.0) -> float:
     """Huber loss: squares for small errors, absolute values for large ones."""
     e = fabs(pred - target)
@@ -128,15 +129,13 @@ def huber(pred: float, target: float, delta: float = 1.0) -> float:
     formula="max(q*(target - pred), (q - 1)*(target - pred))",
     derivative_formula="-q if pred < target else 1 - q if pred > target else 0",
     derivative=lambda pred, target, q: -q if pred < target else (1.0 - q if pred > target else 0.0),
-    gradients={
-        "target": lambda pred, target, q: q if pred < target else (q - 1.0 if pred > target else 0.0)
-    },
+    gradients={"target": lambda pred, target, q: q if pred < target else (q - 1.0 if pred > target else 0.0)},
     params={"q": Param(Domain("(0, 1)"), "the quantile", {"scikit-learn": 0.5}, shown=(0.1, 0.9))},
     aliases=("pinball",),
     kinks=(Kink(at="target", left="-q", right="1 - q", value="0"),),
     reference="Koenker and Bassett (1978), Regression Quantiles",
     pitfalls=("The under-prediction side has the weight q: q = .9 punishes predictions that are too low.",),
-)  # fmt: skip
+)
 def quantile(pred: float, target: float, q: float = 0.5) -> float:
     """Quantile (pinball) loss: least where the fraction q of targets lies below the prediction."""
     return maximum(q * (target - pred), (q - 1.0) * (target - pred))

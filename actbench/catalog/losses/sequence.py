@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from actbench.catalog.declaration import Param
 from actbench.catalog.domain import Domain
-from actbench.catalog.primitives import Row, exp, log, row_log_sum_exp, wide
+from actbench.catalog.primitives import Row, exp, log, row_log_sum_exp, wide, workspace
 from actbench.catalog.registry import loss
 
 _NEVER = -math.inf
@@ -58,12 +56,12 @@ def _forward(scores: Row, shift: Row, labels: Row, blank: int, alpha: Row) -> fl
 def _posterior(scores: Row, shift: Row, labels: Row, blank: int, out: Row) -> float:
     """Subtract from ``out`` each symbol's posterior probability a time step; NaN where no alignment exists."""
     steps, states = scores.shape[0], 2 * labels.size + 1
-    alpha = np.empty((steps + 1, states))
+    alpha = workspace(steps + 1, states)
     likelihood = _forward(scores, shift, labels, blank, alpha)
     if likelihood == _NEVER:
         out[:, :] = math.nan
         return likelihood
-    beta = np.empty(states)
+    beta = workspace(1, states)[0]
     beta[:] = _NEVER
     beta[max(states - 2, 0) :] = 0.0
     for t in range(steps - 1, -1, -1):
@@ -83,21 +81,27 @@ def _posterior(scores: Row, shift: Row, labels: Row, blank: int, out: Row) -> fl
     return likelihood
 
 
+def _unshifted(scores: Row) -> Row:
+    shift = workspace(1, scores.shape[0])[0]
+    shift[:] = 0.0
+    return shift
+
+
 def _normalisers(scores: Row) -> Row:
-    shift = np.empty(scores.shape[0])
+    shift = workspace(1, scores.shape[0])[0]
     for t in range(scores.shape[0]):
         shift[t] = row_log_sum_exp(scores[t])
     return shift
 
 
 def _nll(scores: Row, shift: Row, labels: Row, blank: int) -> float:
-    alpha = np.empty((scores.shape[0] + 1, 2 * labels.size + 1))
+    alpha = workspace(scores.shape[0] + 1, 2 * labels.size + 1)
     return -_forward(scores, shift, labels, blank, alpha)
 
 
 def _ctc_backward(scores: Row, labels: Row, out: Row, blank: int) -> None:
     out[:, :] = 0.0
-    _posterior(scores, np.zeros(scores.shape[0]), labels, blank, out)
+    _posterior(scores, _unshifted(scores), labels, blank, out)
 
 
 def _ctc_logits_backward(scores: Row, labels: Row, out: Row, blank: int) -> None:
@@ -132,7 +136,7 @@ _PITFALLS = (
 )
 def ctc(scores: Row, labels: Row, blank: int = 0) -> float:
     """Connectionist temporal classification loss of log-probabilities of shape (T, N, C)."""
-    return _nll(scores, np.zeros(scores.shape[0]), labels, blank)
+    return _nll(scores, _unshifted(scores), labels, blank)
 
 
 @loss(

@@ -117,7 +117,7 @@ def elementary(c: Any, max_ulp: Mapping[str, float]) -> SimpleNamespace:
     ERFC_HIGH, ERFC_LOW, ERFC = c.ERFC[0], c.ERFC[1], c.ERFC[2:]
     ERF_SPLIT, ERFC_ZERO, ERFC_TINY, THREE = c.ERF_SPLIT, c.ERFC_HIGH, c.ERFC_TINY, T(3)
     EXP_LOW, EXP_TINY, EXP_MAX, EXP_HIGH = c.EXP_LOW, c.EXP_TINY, c.EXP_MAX, c.EXP_HIGH
-    # from here on the neighbour of 1 (or of x, in softplus) is too far to be reached
+    # beyond it tanh(x) rounds to 1, expm1(-x) to -1 and softplus(x) to x
     SATURATED = T(0.7 * (info.nmant + 3))
     SQRT2_MINUS_1 = T(np.sqrt(2) - 1)
     TURNS_1, TURNS_2, TURNS_3, TURNS_4 = (
@@ -173,7 +173,7 @@ def elementary(c: Any, max_ulp: Mapping[str, float]) -> SimpleNamespace:
 
     @inline
     def exp_pair(x: Any) -> Any:
-        """Return e^x, correctly rounded but for 1 % of an ULP, and its remainder."""
+        """Return e^x, its first part within 0.53 ULP, and the remainder."""
         y = EXP_LOW if x < EXP_LOW else x
         y = EXP_HIGH if y > EXP_HIGH else y
         q, r, n = exp_reduced(y, ZERO)
@@ -190,7 +190,7 @@ def elementary(c: Any, max_ulp: Mapping[str, float]) -> SimpleNamespace:
 
     @inline
     def expm1_pair(x: Any) -> Any:
-        """Return e^x - 1 as a pair, for x between -SATURATED - 1 and log of the largest number."""
+        """Return e^x - 1 as a pair, for -2 SATURATED <= x <= EXP_MAX."""
         q, r, n = exp_reduced(x, ZERO)
         high, low = fast_two_sum(ONE, q)
         high, low = scale(high, n), scale(low + r, n)
@@ -229,7 +229,7 @@ def elementary(c: Any, max_ulp: Mapping[str, float]) -> SimpleNamespace:
 
     @inline
     def erfc_tail(x: Any) -> Any:
-        """Return (high, low, n) with erfc(x) = (high + low) * 2^n, x >= 1/2."""
+        """Return (high, low, n) with erfc(x) = (high + low) * 2^n, x >= ERF_SPLIT."""
         s, s_low = two_product(x, x)
         q, r, n = exp_reduced(-s, -s_low)
         e, e_low = fast_two_sum(ONE, q)
@@ -334,7 +334,7 @@ def elementary(c: Any, max_ulp: Mapping[str, float]) -> SimpleNamespace:
 
     @inline
     def erfc(x: Any) -> Any:
-        """Return 1 - erf(x), exact into the subnormal tail."""
+        """Return 1 - erf(x), right into the subnormal tail."""
         near, e = fast_two_sum(ONE, -x)
         p, p_low = two_product(x, ERF_HIGH)
         near, e2 = fast_two_sum(near, -p)

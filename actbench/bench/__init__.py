@@ -1,0 +1,1 @@
+"""FAST?: plan, clock, statistics, machine, ceiling and run."""

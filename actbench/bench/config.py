@@ -1,0 +1,186 @@
+"""The resolved configuration of a run.
+
+A flag precedes ACTBENCH_*, then --config FILE, [tool.actbench] in ./pyproject.toml, the preset and
+the defaults.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from actbench.bench.plan import PASSES, Pass, parse_size
+from actbench.bench.statistics import MINIMUM_ROUNDS
+from actbench.catalog.errors import UsageError
+
+_PREFIX = "ACTBENCH_"
+_SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_Label = Callable[[str], str]  # where a key of a source stands, for a message
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|ms|s|m|h)?", re.A)
+
+
+def parse_duration(value: object) -> float:
+    """The seconds that `value` means: a number of them, or text such as 2ms, 60s, 5m or 1h."""
+    match = None if isinstance(value, bool) else _DURATION.fullmatch(str(value).strip())
+    if not match:
+        raise UsageError(f"{value!r} is not a duration: write 60s, 5m, 1h or 2ms")
+    return float(match[1]) * _SECONDS[match[2] or "s"]
+
+
+def _items(value: object) -> list[object]:
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",")]
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _sizes(value: object) -> list[int]:
+    return [parse_size(str(item)) for item in _items(value)]
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0, allow_inf_nan=False)]
+
+
+class Config(BaseModel):
+    """How a run measures; flags, ACTBENCH_ variables and configuration files share these keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    preset: str = "quick"
+    passes: Annotated[
+        tuple[Pass, ...],
+        BeforeValidator(_items),
+        Field(min_length=1, alias="pass"),
+    ] = PASSES
+    dtypes: Annotated[
+        tuple[Literal["float64", "float32", "float16", "bfloat16"], ...],
+        BeforeValidator(_items),
+        Field(min_length=1, alias="dtype"),
+    ] = ("float32", "float64")
+    sizes: Annotated[tuple[int, ...], BeforeValidator(_sizes), Field(min_length=1, alias="size")] = (
+        2**12,
+        2**16,
+        2**20,
+    )
+    threads: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=1024)], ...],
+        BeforeValidator(_items),
+        Field(min_length=1),
+    ] = (1,)
+    caches: Annotated[
+        tuple[Literal["warm", "cold"], ...],
+        BeforeValidator(_items),
+        Field(min_length=1, alias="cache"),
+    ] = ("warm",)
+    rounds: Annotated[int, Field(ge=MINIMUM_ROUNDS, le=100_000)] = 12
+    slice: Duration = 0.001  # seconds that a sample lasts at least
+    budget: Duration | None = None  # seconds for measuring
+    seed: Annotated[int, Field(ge=0)] = 0
+    output: str = "results/runs"
+
+    def record(self) -> dict[str, Any]:
+        """The configuration by its keys, as plain JSON values."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+KEYS = tuple(field.alias or name for name, field in Config.model_fields.items())
+
+
+def resolve(
+    flags: Mapping[str, object],
+    *,
+    file: str | os.PathLike[str] | None = None,
+    environment: Mapping[str, str] = os.environ,
+    folder: str | os.PathLike[str] = ".",
+) -> Config:
+    """The configuration that all sources together give; `flags` that are None were not given.
+
+    Raises UsageError, in one line that names the source, for an unknown key, a wrong value, an
+    unknown preset and a file that cannot be read.
+    """
+    sources: list[tuple[_Label, Mapping[str, Any]]] = [
+        ("--{}".format, {key: value for key, value in flags.items() if value is not None}),
+        (lambda key: _PREFIX + key.upper(), _variables(environment)),
+        (lambda key: f"{file}: {key}", _toml(Path(file)) if file is not None else {}),
+        ("pyproject.toml [tool.actbench]: {}".format, _project(Path(folder) / "pyproject.toml")),
+    ]
+    for label, values in sources:
+        _check(label, values)
+    chosen = next((values["preset"] for _, values in sources if "preset" in values), None)
+    merged = _preset(str(chosen or Config.model_fields["preset"].default))
+    for _, values in reversed(sources):
+        merged |= values
+    return Config.model_validate(merged)
+
+
+def presets() -> tuple[str, ...]:
+    """The names of the presets."""
+    return tuple(sorted(f.name[:-5] for f in _configs().iterdir() if f.name.endswith(".toml")))
+
+
+def _configs() -> Traversable:
+    """The folder of presets: inside the wheel, or beside the package in its repository."""
+    package = resources.files("actbench")
+    shipped = package / "configs"
+    return shipped if shipped.is_dir() else Path(str(package)).parent / "configs"
+
+
+def _preset(name: str) -> dict[str, Any]:
+    if name not in presets():
+        raise UsageError(f"unknown preset {name!r}{_nearest(name, presets())}")
+    values = _toml(_configs() / f"{name}.toml")
+    _check(lambda key: f"preset {name}: {key}", values)
+    return {**values, "preset": name}
+
+
+def _variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """The ACTBENCH_ variables that are keys or near misses, which are refused with a suggestion."""
+    found = {k[len(_PREFIX) :].lower(): v for k, v in environment.items() if k.startswith(_PREFIX)}
+    # Other parts have variables too (ACTBENCH_CACHE_DIR): what resembles no key is theirs.
+    return {k: v for k, v in found.items() if difflib.get_close_matches(k, KEYS, 1, cutoff=0.8)}
+
+
+def _project(path: Path) -> dict[str, Any]:
+    table = _toml(path).get("tool", {}) if path.is_file() else {}
+    values = table.get("actbench", {}) if isinstance(table, dict) else {}
+    if not isinstance(values, dict):
+        raise UsageError(f"{path}: [tool.actbench] is not a table")
+    return values
+
+
+def _toml(path: Path | Traversable) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not TOML: {error}") from error
+
+
+def _check(label: _Label, values: Mapping[str, Any]) -> None:
+    """Raise UsageError for the first key or value of a source that Config does not take."""
+    for key in values:
+        if key not in KEYS:
+            raise UsageError(f"{label(key)}: unknown key{_nearest(key, KEYS)}")
+    try:
+        Config.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        message = first["msg"].removeprefix("Value error, ").replace("Input should", "it should")
+        if first["type"] != "value_error":  # ours quote the input themselves
+            message += f", not {first['input']!r}"
+        raise UsageError(f"{label(str(first['loc'][0]))}: {message}") from error
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    nearest = difflib.get_close_matches(name.lower(), list(known), 1, cutoff=0.5)
+    hint = f"did you mean {nearest[0]!r}?" if nearest else f"choose from {', '.join(known)}"
+    return f": {hint}"

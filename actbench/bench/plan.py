@@ -1,0 +1,153 @@
+"""What to measure: the cells that names, passes, sizes, dtypes, threads and cache states span."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from itertools import product
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
+
+import numpy as np
+from pydantic import ConfigDict, Field
+
+from actbench.catalog.errors import InfeasibleError, UsageError
+from actbench.kernels.workload import Compilation, Workload
+
+if TYPE_CHECKING:
+    from actbench.bench.config import Config
+
+Pass = Literal["forward", "derivative", "backward"]
+PASSES: tuple[Pass, ...] = ("forward", "derivative", "backward")
+LARGEST_SIZE = 2**48  # elements: beyond any memory, so 1e999999999 never becomes an integer
+_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+_SIZE = re.compile(r"(?P<number>\d[\d_]*(\.\d+)?(e\+?\d+)?)(?P<unit>k|M|G|Ki|Mi|Gi)?", re.A)
+
+
+class Function(Protocol):
+    """What the bench needs of a compiled function."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def passes(self) -> tuple[str, ...]: ...
+    def compile(self, pass_: str, dtype: str, /) -> Compilation: ...
+    def workload(
+        self,
+        pass_: str,
+        dtype: str,
+        size: int,
+        /,
+        *,
+        seed: int = 0,
+        data: np.ndarray | None = None,
+        threads: int = 1,
+    ) -> Workload: ...
+    def workload_bytes(self, pass_: str, dtype: str, size: int, /) -> int: ...
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One thing to time: a pass of a function at a dtype, size (elements), threads, cache state."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    function: str
+    pass_: Annotated[str, Field(alias="pass")]
+    dtype: str
+    size: int
+    threads: int = 1
+    cache: str = "warm"
+
+    @property
+    def key(self) -> str:
+        """The cell's name within a run, such as "relu/forward/float32/1048576/1t/warm"."""
+        return f"{self.function}/{self.pass_}/{self.dtype}/{self.size}/{self.threads}t/{self.cache}"
+
+    @property
+    def command(self) -> str:
+        """The command that measures this cell alone."""
+        return (
+            f"actbench bench {self.function} --pass {self.pass_} --dtype {self.dtype} "
+            f"--size {self.size} --threads {self.threads} --cache {self.cache}"
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells to measure, in the order in which they are reported."""
+
+    cells: tuple[Cell, ...]
+
+
+def parse_size(text: str) -> int:
+    """The number of elements that `text` means.
+
+    Written 1000, 1e3, 2^20, with a decimal unit (k, M, G: 32k is 32000) or a binary one (Ki, Mi,
+    Gi: 32Ki is 32768). Raises UsageError for anything else and for fractions of an element.
+    """
+    size = _size(text.strip())
+    if size is None:
+        raise UsageError(
+            f"size {text!r} is not a whole number of elements: "
+            "write 1000, 1e3, 2^20, 32k (32000) or 32Ki (32768)"
+        )
+    if size > LARGEST_SIZE:
+        raise UsageError(f"size {text!r} is beyond 2^48 elements")
+    return int(size)
+
+
+def _size(text: str) -> Decimal | None:
+    base, hat, exponent = text.replace("**", "^").partition("^")
+    if hat:
+        if not (base.isascii() and base.isdigit() and exponent.isascii() and exponent.isdigit()):
+            return None
+        # The exponent is capped because an honest power of a huge one would never return.
+        power = Decimal(int(base[:20]) ** min(int(exponent[:9]), 64))
+        return power if power >= 1 else None
+    match = _SIZE.fullmatch(text)
+    if not match:
+        return None
+    try:
+        size = Decimal(match["number"].replace("_", "")) * _UNITS[match["unit"] or ""]
+    except InvalidOperation:  # more digits in the exponent than decimal holds
+        return None
+    if size > LARGEST_SIZE:
+        return size
+    return size if size >= 1 and size == size.to_integral_value() else None
+
+
+def expand(functions: Sequence[Function], config: Config) -> Plan:
+    """The plan that the functions and the configuration span, without the passes that one lacks.
+
+    Raises UsageError where nothing is left.
+    """
+    passes = tuple(dict.fromkeys(config.passes))
+    spans = dict.fromkeys(product(config.dtypes, config.sizes, config.threads, config.caches))
+    cells = tuple(
+        Cell(function.name, pass_, dtype, size, threads, cache)
+        for function in functions
+        for pass_ in passes
+        if pass_ in function.passes
+        for dtype, size, threads, cache in spans
+    )
+    if not cells:
+        has = "; ".join(f"{f.name} has {', '.join(f.passes)}" for f in functions[:3])
+        raise UsageError(f"no cell to measure for --pass {','.join(passes)}: {has}")
+    return Plan(cells)
+
+
+def check_memory(need: Mapping[str, int], available: int | None) -> None:
+    """Raise InfeasibleError if a cell needs more bytes than are `available`; None is unknown."""
+    if available is None or max(need.values(), default=0) <= available:
+        return
+    worst = max(need, key=need.__getitem__)
+    raise InfeasibleError(
+        f"{worst} needs {_gib(need[worst])} of memory and {_gib(available)} is available: "
+        "use a smaller --size"
+    )
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.3g} GiB"

@@ -1,0 +1,295 @@
+"""The record of one benchmark session: its dataclasses and its file.
+
+The file is versioned JSON with one cell a line, so that `diff` can compare two runs. While a run
+goes on, its cells are appended to a journal beside it, which survives a killed process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Annotated, Any, TextIO
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from actbench.bench import statistics
+from actbench.bench.machine import Machine
+from actbench.bench.plan import Cell
+from actbench.bench.statistics import Estimate
+from actbench.catalog.errors import InputFileError, OutputError
+
+SCHEMA = 1
+RUN_FILE, JOURNAL_FILE = "run.json", "run.jsonl"
+_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+Times = tuple[Annotated[float, Field(gt=0)], ...]
+Count = Annotated[int, Field(ge=1)]
+
+
+@dataclass(frozen=True)
+class Check:
+    """How a cell's output on the user's data compares with float64 kernels on the same data."""
+
+    __pydantic_config__ = _STRICT
+
+    elements: int  # output elements compared, evenly spread over the data
+    max_ulp: float | None  # in units of the cell's dtype; None where nothing finite was compared
+    nan: int
+    inf: int
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The timings of one cell; everything that can be derived from them is a property."""
+
+    __pydantic_config__ = _STRICT
+
+    cell: Cell
+    elements: Count
+    bytes: Count  # read and written by one call
+    samples_ns: Times  # one call, a round each, the cost of an empty call subtracted
+    loops: Count  # calls in the slice behind a sample
+    overhead_ns: float  # the empty call
+    ceiling_ns: Times  # the ceiling kernel in the same rounds
+    ceiling: str  # "copy", "triad", "read", "read2"; "" where none was measured
+    compile_s: float
+    flags: tuple[str, ...] = ()  # keys of statistics.ADVICE
+    check: Check | None = None
+    offsets: Mapping[str, int] = field(default_factory=dict)  # bytes of each buffer within its page
+    command: str = ""  # repeats this cell
+
+    def __post_init__(self) -> None:
+        if not self.samples_ns or len(self.ceiling_ns) not in (0, len(self.samples_ns)):
+            raise ValueError("a cell needs a sample, and a ceiling time for each or none")
+
+    @cached_property
+    def _median(self) -> Estimate:
+        return statistics.median(self.samples_ns)
+
+    @property
+    def median_ns(self) -> float:
+        return self._median.value
+
+    @property
+    def interval_ns(self) -> tuple[float, float]:
+        """The distribution-free 95 % interval of the median."""
+        return self._median.low, self._median.high
+
+    @property
+    def minimum_ns(self) -> float:
+        return min(self.samples_ns)
+
+    @property
+    def spread(self) -> float:
+        """The interquartile range as a part of the median."""
+        return statistics.spread(self.samples_ns)
+
+    @property
+    def outliers(self) -> int:
+        return statistics.outliers(self.samples_ns)
+
+    @property
+    def ns_per_element(self) -> float:
+        return self.median_ns / self.elements
+
+    @property
+    def elements_per_s(self) -> float:
+        return 1e9 / self.ns_per_element
+
+    @property
+    def gb_per_s(self) -> float:
+        return self.bytes / self.median_ns
+
+    @property
+    def ceiling_gb_per_s(self) -> float | None:
+        if not self.ceiling_ns:
+            return None
+        return self.bytes / statistics.median(self.ceiling_ns).value
+
+    @cached_property
+    def share(self) -> Estimate | None:
+        """The cell's speed as a part of the ceiling's, from the ratios within the rounds."""
+        if not self.ceiling_ns:
+            return None
+        return statistics.ratio(self.ceiling_ns, self.samples_ns)
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A cell that could not be measured, and why."""
+
+    __pydantic_config__ = _STRICT
+
+    cell: str
+    reason: str
+    failed: bool = False  # an unexpected error, not data or memory that do not fit
+
+
+@dataclass(frozen=True)
+class Input:
+    """The user's data file behind a run."""
+
+    __pydantic_config__ = _STRICT
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """One benchmark session: how it was made, on what, and every cell's samples."""
+
+    __pydantic_config__ = _STRICT
+
+    schema: int
+    created: str  # ISO 8601, UTC
+    command: str
+    config: Mapping[str, Any]
+    machine: Machine
+    versions: Mapping[str, str | None]
+    input: Input | None
+    cells: tuple[Measurement, ...]
+    skipped: tuple[Skipped, ...]
+    complete: bool
+
+
+@cache
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _line(record: Any) -> str:
+    plain = _adapter(record.__class__).dump_python(record, mode="json", by_alias=True)
+    return json.dumps(plain, separators=(",", ":"), ensure_ascii=False)
+
+
+def dump_run(run: Run) -> str:
+    """`run` as the text of its file."""
+
+    def value(name: str) -> str:
+        content = getattr(run, name)
+        if name in ("cells", "skipped"):
+            return "[" + ",".join("\n" + _line(item) for item in content) + "]"
+        if name in ("machine", "input") and content is not None:
+            return _line(content)
+        return json.dumps(content, separators=(",", ":"), ensure_ascii=False)
+
+    return "{\n" + ",\n".join(f'"{f.name}":{value(f.name)}' for f in fields(Run)) + "\n}\n"
+
+
+def save_run(run: Run, path: str | os.PathLike[str]) -> None:
+    """Write `run` to `path` as JSON, atomically; raises OutputError."""
+    target = Path(path)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_text(dump_run(run), "utf-8")
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write {target}: {error.strerror}") from error
+
+
+def load_run(path: str | os.PathLike[str]) -> Run:
+    """The run in `path`: its file, the journal of an unfinished one, or the folder of either.
+
+    Raises InputFileError where it is missing, is not JSON, is not a run, or has a newer schema.
+    """
+    source = Path(path)
+    if source.is_dir():
+        found = [source / name for name in (JOURNAL_FILE, RUN_FILE) if (source / name).is_file()]
+        if not found:
+            raise InputFileError(f"{source} holds no {RUN_FILE}")
+        source = found[0]
+    try:
+        text = source.read_text("utf-8")
+    except OSError as error:
+        raise InputFileError(f"cannot read {source}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputFileError(f"{source} is not a run: it is not text") from error
+    plain = _parse_journal(text, source) if source.suffix == ".jsonl" else _parse(text, source)
+    if not isinstance(plain, dict) or "schema" not in plain:
+        raise InputFileError(f"{source} is not a run: it has no field 'schema'")
+    schema = plain["schema"]
+    if isinstance(schema, int) and not isinstance(schema, bool) and schema > SCHEMA:
+        raise InputFileError(
+            f"{source} has schema {schema} and this actbench reads {SCHEMA}: upgrade actbench"
+        )
+    try:
+        run: Run = _adapter(Run).validate_json(json.dumps(plain), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        where = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in first["loc"])
+        raise InputFileError(f"{source} is not a run: {where[1:]}: {first['msg']}") from error
+    return run
+
+
+def _parse(text: str, source: Path) -> Any:
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise InputFileError(f"{source} is not JSON: {error}") from error
+
+
+def _parse_journal(text: str, source: Path) -> Any:
+    # What stands behind the last line end was cut short when the process was killed.
+    lines = [_parse(line, source) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    if not lines or not isinstance(lines[0], dict):
+        raise InputFileError(f"{source} is not a run: its first line is incomplete")
+    header, records = lines[0], lines[1:]
+    kinds: dict[str, list[Any]] = {"cells": [], "skipped": []}
+    for record in records:
+        kind = "skipped" if isinstance(record, dict) and "reason" in record else "cells"
+        kinds[kind].append(record)
+    return header | kinds
+
+
+class Store:
+    """A run on its way to `folder`: every record goes to the journal at once, `close` ends it."""
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        self._journal: TextIO | None = None
+
+    @property
+    def path(self) -> Path:
+        return self.folder / RUN_FILE
+
+    def open(self, run: Run) -> None:
+        """Begin with what `run` already holds."""
+        records = (replace(run, cells=(), skipped=()), *run.cells, *run.skipped)
+        journal = self.folder / JOURNAL_FILE
+        # An earlier journal may be all there is of those cells: it goes when the new one is whole.
+        partial = journal.with_name(f".{journal.name}.{os.getpid()}")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._journal = partial.open("w", encoding="utf-8")
+            for record in records:
+                self._append(_line(record))
+            partial.replace(journal)
+        except OSError as error:
+            raise OutputError(f"cannot write to {self.folder}: {error.strerror}") from error
+
+    def add(self, record: Measurement | Skipped) -> None:
+        self._append(_line(record))
+
+    def close(self, run: Run) -> None:
+        """Write the whole run and drop the journal."""
+        save_run(run, self.path)
+        if self._journal:
+            self._journal.close()
+            self._journal = None
+        (self.folder / JOURNAL_FILE).unlink(missing_ok=True)
+
+    def _append(self, line: str) -> None:
+        if self._journal is None:
+            raise ValueError("the store is not open")
+        self._journal.write(line + "\n")
+        self._journal.flush()  # the kernel has it: a killed process loses nothing

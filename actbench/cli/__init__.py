@@ -1,0 +1,87 @@
+"""ASK: the command line. Importing it imports neither Numba nor matplotlib; each command does, in its body."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from actbench.catalog.errors import ActbenchError
+from actbench.cli.bench import bench
+from actbench.cli.check import check
+from actbench.cli.list import list_functions
+from actbench.cli.plot import plot
+from actbench.cli.report import report
+from actbench.cli.show import show
+
+FAULT, INTERRUPTED = 70, 130
+# click.ClickException, found through its public subclass: newer releases of typer carry click in
+# themselves, older ones use the package.
+_ClickException: Any = typer.BadParameter.__mro__[2]
+app = typer.Typer(
+    name="actbench",
+    help="How fast, how exact, what it looks like: the referee for activation and loss functions.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("list")(list_functions)
+for _command in (show, plot, bench, check, report):
+    app.command()(_command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"actbench {version('actbench')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
+    ] = False,
+    no_color: Annotated[bool, typer.Option("--no-color", help="Never colour (as NO_COLOR=1).")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a fault.")] = False,
+) -> None:
+    if no_color:
+        os.environ["NO_COLOR"] = "1"
+        os.environ.pop("FORCE_COLOR", None)
+    if debug:
+        os.environ["ACTBENCH_DEBUG"] = "1"
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Carry out one command line and return its exit code; a user's mistake is one line on stderr."""
+    try:
+        result = app(arguments, standalone_mode=False, prog_name="actbench")
+        return result if isinstance(result, int) else 0
+    except (typer.Abort, KeyboardInterrupt):
+        return _fail("interrupted", INTERRUPTED)
+    except _ClickException as error:
+        return _fail(error.format_message(), error.exit_code)
+    except ActbenchError as error:
+        return _fail(str(error), error.exit_code)
+    except BrokenPipeError:
+        # The reader of a pipe has gone (as with head): there is nobody to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if os.environ.get("ACTBENCH_DEBUG"):
+            raise
+        return _fail(f"{type(error).__name__}: {error} (a fault of actbench: --debug shows more)", FAULT)
+
+
+def main() -> None:
+    """The entry point of the console script."""
+    sys.exit(run())

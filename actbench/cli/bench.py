@@ -1,0 +1,215 @@
+"""``actbench bench``: measure functions, and write what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from actbench.cli.report import Export, deliver, parse_exports, tell, write_folder
+from actbench.cli.selection import chosen
+
+if TYPE_CHECKING:
+    from actbench.bench.runner import Event
+
+WHAT, HOW, WHERE = "What to measure", "How to measure", "Where results go"
+
+
+def bench(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME...", help="Names, aliases, globs ('*elu') or @families."),
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Every function.", rich_help_panel=WHAT)] = False,
+    kind: Annotated[
+        str | None,
+        typer.Option(help="With --all: activation or loss.", rich_help_panel=WHAT),
+    ] = None,
+    pass_: Annotated[
+        str | None,
+        typer.Option("--pass", help="forward,derivative,backward", rich_help_panel=WHAT),
+    ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(help="float64,float32,float16,bfloat16", rich_help_panel=WHAT),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(help="Elements: 1e3,2^20,32k (x 1000),64Ki (x 1024),1M,1Mi.", rich_help_panel=WHAT),
+    ] = None,
+    threads: Annotated[str | None, typer.Option(help="Such as 1,2.", rich_help_panel=WHAT)] = None,
+    cache: Annotated[
+        str | None,
+        typer.Option(
+            help="warm (the same buffers again), cold (evicted buffers), or both.",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
+    input: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.npy", help="Measure on this array; checks it too.", rich_help_panel=WHAT),
+    ] = None,
+    from_: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--from", metavar="FILE.py", help="Declare functions from a file.", rich_help_panel=WHAT
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="quick (the default), full or ci.", rich_help_panel=HOW),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.toml", help="Read options from a file.", rich_help_panel=HOW),
+    ] = None,
+    rounds: Annotated[str | None, typer.Option(help="Samples a cell, from 6.", rich_help_panel=HOW)] = None,
+    slice: Annotated[
+        str | None,
+        typer.Option(help="The least time a sample takes, such as 2ms.", rich_help_panel=HOW),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="Cut rounds so that measuring takes no longer, such as 60s; compiling is apart.",
+            rich_help_panel=HOW,
+        ),
+    ] = None,
+    seed: Annotated[str | None, typer.Option(help="Of data and order.", rich_help_panel=HOW)] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the newest unfinished run of the same configuration.",
+            rich_help_panel=HOW,
+        ),
+    ] = False,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where the run's folder is made; results/runs by default.",
+            rich_help_panel=WHERE,
+        ),
+    ] = None,
+    export: Export = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the run as JSON.", rich_help_panel=WHERE)
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Nothing on stderr.", rich_help_panel=WHERE)
+    ] = False,
+) -> int:
+    """Measure functions: time an element, bandwidth, and the share of what this machine can do.
+
+    Options also come from ACTBENCH_* variables, --config, [tool.actbench] in pyproject.toml and presets.
+    """
+    from actbench.bench import data as user_data
+    from actbench.bench import runner
+    from actbench.bench.config import resolve
+    from actbench.bench.plan import expand
+    from actbench.bench.run import Store
+    from actbench.catalog.errors import InfeasibleError, UsageError
+    from actbench.kernels import bind
+
+    exports = parse_exports(export)
+    flags = {
+        "preset": preset,
+        "pass": pass_,
+        "dtype": dtype,
+        "size": size,
+        "threads": threads,
+        "cache": cache,
+        "rounds": rounds,
+        "slice": slice,
+        "budget": budget,
+        "seed": seed,
+        "output": output,
+    }
+    resolved = resolve(flags, file=config)
+    declarations = chosen(names or [], all_, kind, from_ or [])
+    array, source = None, None
+    if input is not None:
+        if size is not None or dtype is not None:
+            raise UsageError("--input decides size and dtype: leave out --size and --dtype")
+        array, source = user_data.open_data(input)
+        resolved = resolved.model_copy(update={"sizes": (array.size,), "dtypes": (array.dtype.name,)})
+    plan = expand([bind(d) for d in declarations], resolved)
+    start = runner.begin([d.name for d in declarations], resolved, command=_command(), source=source)
+    if resume:
+        start, folder = runner.resume(resolved.output, start)
+    else:
+        folder = runner.new_folder(resolved.output, start)
+    try:
+        with _progress(quiet) as progress:
+            run = runner.run(
+                plan,
+                resolved,
+                start,
+                Store(folder),
+                progress=progress,
+                data=array,
+                declared_in=[str(path) for path in from_ or []],
+            )
+    except KeyboardInterrupt:
+        if (folder / "run.json").is_file():
+            tell(f"kept what was measured in {folder}: the same command with --resume goes on", quiet)
+        raise
+    if not run.cells:
+        raise InfeasibleError(f"nothing could be measured: {run.skipped[0].cell}: {run.skipped[0].reason}")
+    deliver(run, exports, json)
+    for skipped in run.skipped:
+        tell(f"{'failed' if skipped.failed else 'skipped'} {skipped.cell}: {skipped.reason}", quiet)
+    tell(f"wrote run.json, {', '.join(write_folder(run, folder))} to {folder}", quiet)
+    return 1 if any(skipped.failed for skipped in run.skipped) else 0
+
+
+def _command() -> str:
+    import shlex
+    import sys
+
+    return shlex.join(["actbench", *sys.argv[1:]])
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[Event], None]]:
+    """What tells of events: a bar with the time left where stderr is a terminal, else notes alone."""
+    import sys
+
+    if quiet or not sys.stderr.isatty():
+        yield lambda event: tell(event.text, quiet) if event.stage == "note" else None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        stages = {s: bars.add_task(s, visible=False) for s in ("compile", "measure")}
+
+        def show(event: Event) -> None:
+            if event.stage == "note":
+                bars.console.print(event.text, markup=False)
+            else:
+                bars.update(
+                    stages[event.stage],
+                    description=f"{event.stage} {event.text}".ljust(44)[:44],
+                    completed=event.done,
+                    total=event.total,
+                    visible=event.done < event.total,
+                )
+
+        yield show

@@ -1,0 +1,26 @@
+"""Which functions a command is about: what the arguments that all commands share mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from actbench.catalog.declaration import Declaration
+
+
+def chosen(names: list[str], every: bool, kind: str | None, files: list[Path]) -> tuple[Declaration, ...]:
+    """The declarations that the names pick; all of them, or those of the files, without names."""
+    from actbench.catalog import registry
+    from actbench.catalog.errors import UsageError
+
+    declared = tuple(d for path in files for d in registry.load_file(path))
+    if every or kind is not None:
+        if names:
+            raise UsageError("--all and --kind exclude names")
+        return registry.declarations(kind)
+    if names:
+        return registry.select(names)
+    if declared:
+        return declared
+    raise UsageError("name functions ('*elu', @family), or use --all: 'actbench list' shows them")

@@ -1,0 +1,1 @@
+"""SHOW: tables, plots and pages of functions and of benchmark runs."""

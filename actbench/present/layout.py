@@ -1,0 +1,120 @@
+"""A page laid out in pixels: text, lines and axes at places, and labels beside curves that never overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from actbench.present.theme import Theme
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.text import Text
+
+MARGIN, GAP = 48, 40
+"""Pixels round the page and between its panels."""
+TICKS = 84
+"""Pixels that tick labels take beside an axis."""
+LINE = 36
+"""Pixels from one label beside an axis to the next."""
+
+
+class Page:
+    """A figure that is laid out in pixels from its upper left corner."""
+
+    def __init__(self, theme: Theme, width: int, height: int) -> None:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+        self.theme, self.width, self.height = theme, width, height
+        self.figure = theme.figure(width, height)
+        canvas: Any = FigureCanvasAgg(self.figure)
+        self.renderer = canvas.get_renderer()
+        self.cursor = 36.0
+        """How far down the page is full."""
+
+    def text(self, x: float, y: float, text: str, size: float, **style: Any) -> Text:
+        """Text at a place, its upper left corner there unless ``style`` says otherwise."""
+        style = {"color": self.theme.ink, "va": "top", "ha": "left"} | style
+        return self.figure.text(x / self.width, 1 - y / self.height, text, fontsize=size, **style)
+
+    def size(self, text: Text) -> tuple[float, float]:
+        """Width and height of a text in pixels."""
+        box = text.get_window_extent(self.renderer)
+        return box.width, box.height
+
+    def measure(self, text: str, size: float) -> tuple[float, float]:
+        """Width and height in pixels that a text will have."""
+        probe = self.text(0, 0, text, size)
+        extent = self.size(probe)
+        probe.remove()
+        return extent
+
+    def line(
+        self, points: Iterable[tuple[float, float]], colour: str, width: float = 1.0, style: Any = "-"
+    ) -> None:
+        """A line through places on the page."""
+        from matplotlib.lines import Line2D
+
+        x, y = zip(*points, strict=True)
+        places = [v / self.width for v in x], [1 - v / self.height for v in y]
+        self.figure.add_artist(Line2D(*places, color=colour, linewidth=width, linestyle=style))
+
+    def axes(self, left: float, top: float, right: float, bottom: float) -> Axes:
+        """Axes between four places on the page."""
+        return self.figure.add_axes(
+            (
+                left / self.width,
+                1 - bottom / self.height,
+                (right - left) / self.width,
+                (bottom - top) / self.height,
+            )
+        )
+
+
+def frame(axes: Axes, theme: Theme) -> None:
+    """The lines x = 0 and y = 0 and as many ticks as stay readable."""
+    axes.axhline(0, color=theme.muted, linewidth=1.0, zorder=1)
+    axes.axvline(0, color=theme.muted, linewidth=1.0, zorder=1)
+    axes.tick_params(length=0, pad=8)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def spread(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Places moved as little as possible so that they are ``gap`` apart, between ``low`` and ``high``."""
+    order = sorted(range(len(places)), key=lambda i: places[i])
+    blocks: list[list[float]] = []  # [sum of shifted places, count]: isotonic regression pools neighbours
+    for rank, i in enumerate(order):
+        blocks.append([places[i] - rank * gap, 1])
+        while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] >= blocks[-1][0] / blocks[-1][1]:
+            total, count = blocks.pop()
+            blocks[-1][0] += total
+            blocks[-1][1] += count
+    shifted = [total / count for total, count in blocks for _ in range(int(count))]
+    last = high - (len(places) - 1) * gap
+    result = [0.0] * len(places)
+    for rank, i in enumerate(order):
+        result[i] = max(low, min(shifted[rank], last)) + rank * gap
+    return result
+
+
+def label_beside(
+    page: Page,
+    labels: Sequence[tuple[str, str]],
+    anchors: Sequence[tuple[float, float]],
+    edge: float,
+    way: int,
+    place: tuple[float, float],
+) -> None:
+    """Labels (text and colour) beside a panel's edge, with lines to their anchors unless they stand right there.
+
+    ``way`` is 1 right of the panel and -1 left of it; ``place`` is the panel's top and bottom; all in pixels.
+    """
+    top, bottom = place[0] + LINE / 2, place[1] - LINE / 2
+    heights = spread([y for _, y in anchors], LINE, top, bottom)
+    near = all(abs(x - edge) < 2 and abs(y - at) < 4 for (x, y), at in zip(anchors, heights, strict=True))
+    for (text, colour), (x, y), at in zip(labels, anchors, heights, strict=True):
+        if not near:
+            page.line([(x, y), (edge + 4 * way, y), (edge + 20 * way, at)], colour, 1.2)
+        style = {"color": colour, "va": "center", "ha": "left" if way > 0 else "right"}
+        page.text(edge + (12 if near else 28) * way, at, text, 15, **style)

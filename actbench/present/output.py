@@ -1,0 +1,158 @@
+"""Where results go: files, whole or not at all, and the terminal."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import math
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from actbench.catalog.errors import OutputError, UsageError
+from actbench.present.table import WIDTH
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.console import Console, RenderableType
+
+STDOUT = "-"
+FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
+_PALETTE = 128  # colours of a PNG: anti-aliasing of 8 inks shows no steps, and a byte a pixel is enough
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console of the terminal's width, or COLUMNS, or 80 where the stream is no terminal."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    plain = not stream.isatty() and not os.environ.get("COLUMNS", "").isdigit()
+    return Console(file=stream, width=WIDTH if plain else None, highlight=False, markup=False, emoji=False)
+
+
+def plain_text(renderable: RenderableType, width: int = WIDTH) -> str:
+    """What a rich console prints, without colours and without spaces at the ends of lines."""
+    from rich.console import Console
+
+    stream = io.StringIO()
+    paper = Console(file=stream, width=width, color_system=None, highlight=False, markup=False, emoji=False)
+    paper.print(renderable)
+    return "".join(line.rstrip() + "\n" for line in stream.getvalue().splitlines())
+
+
+def display(renderable: RenderableType) -> None:
+    """Print to stdout: in colour on a terminal (or where FORCE_COLOR says so), else as plain text."""
+    target = console()
+    if target.is_terminal:
+        target.print(renderable)
+    else:
+        sys.stdout.write(plain_text(renderable, target.width))
+
+
+def json_text(document: Any) -> str:
+    """One document of strict JSON: numbers that JSON lacks become the strings "nan", "inf" and "-inf"."""
+    return json.dumps(_plain(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if hasattr(value, "tolist"):  # NumPy's scalars and arrays
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
+def write_text(text: str, path: str | os.PathLike[str]) -> None:
+    """Write ``text`` in UTF-8 to ``path``, or to stdout where that is "-"; raises OutputError."""
+    if os.fspath(path) == STDOUT:
+        sys.stdout.write(text)
+        return
+    write_bytes(text.encode(), path)
+
+
+def write_bytes(content: bytes, path: str | os.PathLike[str]) -> None:
+    """Write ``content`` to ``path`` whole or not at all, making its folder; raises OutputError."""
+    if os.fspath(path) == STDOUT:
+        sys.stdout.buffer.write(content)
+        return
+    # A link stays a link, and what is no regular file (/dev/null, a pipe) is written to, not replaced.
+    target = Path(os.path.realpath(path))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists() and not target.is_file() and not target.is_dir():
+            target.write_bytes(content)
+            return
+        partial = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            partial.write_bytes(content)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def check_figure_path(path: str | os.PathLike[str]) -> None:
+    """Raise UsageError unless the suffix of ``path`` is that of a format plots are written in."""
+    if os.fspath(path) != STDOUT and Path(path).suffix.lower() not in FIGURE_SUFFIXES:
+        formats = ", ".join(FIGURE_SUFFIXES)
+        raise UsageError(
+            f"cannot tell the format of {os.fspath(path)!r}: end it in {formats}, or in / for a folder"
+        )
+
+
+def figure_path(output: str | None, name: str) -> str:
+    """The file of a plot: ``output``, or ``name``.png in that folder, or in the current one.
+
+    Raises UsageError for an unknown suffix, and OutputError where a file's folder does not exist.
+    """
+    if output is None:
+        return f"{name}.png"
+    if output.endswith(("/", os.sep)) or Path(output).is_dir():
+        return str(Path(output) / f"{name}.png")
+    check_figure_path(output)
+    if not Path(output).parent.is_dir():
+        raise OutputError(
+            f"no such folder: {Path(output).parent}: make it first, or give a folder that ends in /"
+        )
+    return output
+
+
+def write_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
+    """Write ``figure`` in the format of the suffix (PNG to "-"), the same bytes every time.
+
+    Raises UsageError for an unknown suffix, and OutputError.
+    """
+    check_figure_path(path)
+    write_bytes(figure_bytes(figure, Path(path).suffix.lower().lstrip(".") or "png"), path)
+
+
+def figure_bytes(figure: Figure, format: str) -> bytes:
+    """The figure as a file of the format "png", "svg" or "pdf", without dates."""
+    buffer = io.BytesIO()
+    if format == "png":
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from PIL import Image
+
+        canvas: Any = FigureCanvasAgg(figure)
+        canvas.draw()
+        size = canvas.get_width_height()
+        image = Image.frombuffer("RGBA", size, canvas.buffer_rgba(), "raw", "RGBA", 0, 1).convert("RGB")
+        palette = image.quantize(_PALETTE, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        palette.save(buffer, "PNG", optimize=True)
+        return buffer.getvalue()
+    import matplotlib
+
+    metadata = {"Creator": "actbench", "Date" if format == "svg" else "CreationDate": None}
+    with matplotlib.rc_context({"svg.hashsalt": "actbench"}):
+        figure.savefig(buffer, format=format, metadata=metadata)
+    return buffer.getvalue()

@@ -1,0 +1,238 @@
+"""A benchmark run as tables, Markdown, CSV and a plot of throughput against size."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from actbench.bench.run import Measurement, Run
+from actbench.bench.statistics import ADVICE
+from actbench.present import quantity, table
+from actbench.present.table import Column, Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.console import RenderableType
+
+    from actbench.present.theme import Theme
+
+T = TypeVar("T")
+FEW = 24
+"""Up to so many cells the terminal shows each; beyond, a line a function."""
+_L2 = 2**20  # bytes; where the run does not tell the size of its machine's second-level cache
+_MARKS = {"unstable": "~", "multimodal": "~", "clock-tied": "!", "call-bound": "!"}
+
+
+def distinct(values: Iterable[T]) -> tuple[T, ...]:
+    """The values without repetitions, in their order."""
+    return tuple(dict.fromkeys(values))
+
+
+def variants(run: Run) -> Callable[[Measurement], str]:
+    """What tells a cell from its neighbours beside function, pass and size: the dtype, and what varies."""
+    threads = len({m.cell.threads for m in run.cells}) > 1
+    caches = len({m.cell.cache for m in run.cells}) > 1
+
+    def variant(m: Measurement) -> str:
+        parts = [m.cell.dtype]
+        parts += [f"{m.cell.threads}t"] if threads else []
+        parts += [m.cell.cache] if caches else []
+        return " ".join(parts)
+
+    return variant
+
+
+def _per_element(m: Measurement | None) -> str:
+    if m is None:
+        return "-"
+    low, high = (end / m.elements for end in m.interval_ns)
+    mark = "".join(distinct(_MARKS[flag] for flag in m.flags if flag in _MARKS))
+    return mark + quantity.known(m.ns_per_element, low, high)
+
+
+def _share(m: Measurement | None) -> str:
+    share = m.share if m else None
+    return quantity.percent(share.value) if share else "-"
+
+
+def _advice(cells: Iterable[Measurement]) -> str:
+    """A line for each flag raised, with what mends it."""
+    raised = Counter(flag for m in cells for flag in m.flags)
+    return "\n".join(
+        f"{_MARKS.get(flag, '')} {flag} ({n} cell{'s' if n > 1 else ''}): {ADVICE.get(flag, '')}".strip()
+        for flag, n in raised.items()
+    )
+
+
+def _conditions(run: Run) -> str:
+    """What all cells have in common, and what is missing."""
+    threads, caches = ({getattr(m.cell, name) for m in run.cells} for name in ("threads", "cache"))
+    parts = [f"{len(run.cells)} cells"]
+    if len(threads) == 1:
+        n = next(iter(threads))
+        parts.append(f"{n} thread{'s' if n > 1 else ''}")
+    if len(caches) == 1:
+        parts.append(f"{next(iter(caches))} cache")
+    parts += [f"{len(run.skipped)} skipped"] if run.skipped else []
+    parts += [] if run.complete else ["unfinished"]
+    return ", ".join(parts)
+
+
+def machine(run: Run) -> str:
+    """The machine and the versions in one line."""
+    m = run.machine
+    known = [m.cpu, f"{m.cores} cores" if m.cores else None]
+    versions = [f"{name} {v}" for name, v in run.versions.items() if v and name != "llvmlite"]
+    return ", ".join([part for part in known if part] + versions)
+
+
+def details(run: Run) -> Table:
+    """Every cell on a line."""
+    variant = variants(run)
+    return Table(
+        "",
+        (
+            Column("function", align="left", wrap=True),
+            Column("pass", align="left"),
+            Column("dtype", align="left", wrap=True),
+            Column("size"),
+            Column("time", "ns/element"),
+            Column("throughput", "GB/s"),
+            Column("of ceiling", "%"),
+        ),
+        tuple(
+            (
+                m.cell.function,
+                m.cell.pass_,
+                variant(m),
+                quantity.elements(m.cell.size),
+                _per_element(m),
+                quantity.number(m.gb_per_s),
+                _share(m),
+            )
+            for m in run.cells
+        ),
+        "\n".join(filter(None, (_conditions(run), _advice(run.cells)))),
+    )
+
+
+def summary(run: Run) -> Table:
+    """Every cell where they are few, else a line for each function and dtype.
+
+    Such a line holds forward and backward, each at the largest size that stays in the second-level
+    cache and at the largest of all, in ns/element, and the share of the ceiling at the last one.
+    """
+    if len(run.cells) <= FEW:
+        return details(run)
+    variant = variants(run)
+    passes = distinct(m.cell.pass_ for m in run.cells)
+    passes = tuple(p for p in passes if p != "derivative") or passes
+    sizes = _sizes(run)
+    cells = {(m.cell.function, variant(m), m.cell.pass_, m.cell.size): m for m in run.cells}
+    rows = []
+    for function, which in distinct((m.cell.function, variant(m)) for m in run.cells):
+        found = {
+            (pass_, where): _at(cells, function, which, pass_, wanted)
+            for pass_ in passes
+            for where, wanted in sizes.items()
+        }
+        last = found[passes[0], tuple(sizes)[-1]]
+        rows.append((function, which, *map(_per_element, found.values()), _share(last)))
+    columns = (
+        Column("function", align="left", wrap=True),
+        Column("dtype", align="left", wrap=True),
+        *(Column(f"{pass_}\n{where}", "ns/el.") for pass_ in passes for where in sizes),
+        Column("of ceiling", "%"),
+    )
+    caption = (
+        f"{_conditions(run)}; of ceiling: {passes[0]} at {quantity.elements(tuple(sizes.values())[-1])} elements",
+        _advice(run.cells),
+    )
+    return Table("", columns, tuple(rows), "\n".join(filter(None, caption)))
+
+
+def _sizes(run: Run) -> dict[str, int]:
+    """The sizes that the summary shows, by what a reader calls them."""
+    l2 = run.machine.caches.get("L2", _L2)
+    largest = max(m.cell.size for m in run.cells)
+    worst: dict[int, int] = {}
+    for m in run.cells:
+        worst[m.cell.size] = max(worst.get(m.cell.size, 0), m.bytes)
+    cached = [size for size, moved in worst.items() if moved <= l2 and size < largest]
+    sizes = {quantity.elements(max(cached)): max(cached)} if cached else {}
+    return sizes | {quantity.elements(largest): largest}
+
+
+def _at(
+    cells: dict[tuple[str, str, str, int], Measurement], function: str, which: str, pass_: str, size: int
+) -> Measurement | None:
+    return cells.get((function, which, pass_, size))
+
+
+def terminal(run: Run) -> RenderableType:
+    """The summary for a rich console."""
+    from rich.console import Group
+    from rich.text import Text
+
+    skipped = (Text(f"skipped {s.cell}: {s.reason}") for s in run.skipped[:5])
+    return Group(Text(machine(run), "dim"), table.terminal(summary(run)), *skipped)
+
+
+def markdown(run: Run) -> str:
+    """The summary, and every cell folded away below it."""
+    head = f"{machine(run)}; {run.created}\n\n`{run.command}`\n\n"
+    if len(run.cells) <= FEW:
+        return head + table.markdown(details(run))
+    full = table.markdown(details(run))
+    return (
+        f"{head}{table.markdown(summary(run))}\n"
+        f"<details>\n<summary>All {len(run.cells)} cells</summary>\n\n{full}\n</details>\n"
+    )
+
+
+_METRICS: dict[str, Callable[[Measurement], object]] = {
+    "function": lambda m: m.cell.function,
+    "pass": lambda m: m.cell.pass_,
+    "dtype": lambda m: m.cell.dtype,
+    "size": lambda m: m.cell.size,
+    "threads": lambda m: m.cell.threads,
+    "cache": lambda m: m.cell.cache,
+    "elements": lambda m: m.elements,
+    "bytes": lambda m: m.bytes,
+    "median_ns": lambda m: m.median_ns,
+    "low_ns": lambda m: m.interval_ns[0],
+    "high_ns": lambda m: m.interval_ns[1],
+    "minimum_ns": lambda m: m.minimum_ns,
+    "spread": lambda m: m.spread,
+    "rounds": lambda m: len(m.samples_ns),
+    "loops": lambda m: m.loops,
+    "overhead_ns": lambda m: m.overhead_ns,
+    "ns_per_element": lambda m: m.ns_per_element,
+    "elements_per_s": lambda m: m.elements_per_s,
+    "gb_per_s": lambda m: m.gb_per_s,
+    "ceiling": lambda m: m.ceiling,
+    "ceiling_gb_per_s": lambda m: m.ceiling_gb_per_s,
+    "share": lambda m: m.share.value if m.share else None,
+    "share_low": lambda m: m.share.low if m.share else None,
+    "share_high": lambda m: m.share.high if m.share else None,
+    "compile_s": lambda m: m.compile_s,
+    "flags": lambda m: " ".join(m.flags),
+}
+
+
+def csv_rows(run: Run) -> list[Sequence[object]]:
+    """Every cell with every metric in full precision; the first row names them, None is an empty field."""
+    return [list(_METRICS), *([metric(m) for metric in _METRICS.values()] for m in run.cells)]
+
+
+def csv(run: Run) -> str:
+    """``csv_rows`` as text."""
+    return table.csv_text(csv_rows(run))
+
+
+def throughput(run: Run, theme: Theme, names: Iterable[str] = ()) -> Figure:
+    """The plot of throughput against size; see ``actbench.present.throughput``."""
+    from actbench.present.throughput import throughput as draw
+
+    return draw(run, theme, names)

@@ -1,0 +1,107 @@
+"""Tables of formatted text, for the terminal, Markdown and CSV."""
+
+from __future__ import annotations
+
+import csv as csv_module
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+WIDTH = 80
+"""Characters a line; seven columns of figures fit."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column's heading, its unit, the side on which its cells stand, and whether long text is wrapped."""
+
+    title: str
+    unit: str = ""
+    align: Literal["left", "right"] = "right"
+    wrap: bool = False
+
+    @property
+    def heading(self) -> str:
+        """Title and unit in one line."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of formatted text under named columns.
+
+    Raises ValueError where a row has another number of cells than there are columns.
+    """
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, ...], ...]
+    caption: str = ""
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(f"{self.title}: {len(row)} cells under {len(self.columns)} columns: {row}")
+
+
+def terminal(table: Table) -> RenderableType:
+    """The table for a rich console; units stand under the titles, long text wraps."""
+    from rich import box
+    from rich.console import Group
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    grid = Grid(
+        box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False, header_style="bold"
+    )
+    units = any(column.unit for column in table.columns)
+    for column in table.columns:
+        heading = Text(column.title)
+        if units:
+            heading.append(f"\n{column.unit}", "not bold dim")
+        grid.add_column(heading, justify=column.align, overflow="fold", no_wrap=not column.wrap)
+    for row in table.rows:
+        grid.add_row(*map(Text, row))
+    parts: list[RenderableType] = [Text(table.title, "bold")] if table.title else []
+    parts += [grid, *([Text(table.caption, "dim")] if table.caption else [])]
+    return Group(*parts)
+
+
+def _cell(text: str) -> str:
+    """One Markdown cell: what would end the cell or the row, or start markup, is defused."""
+    for character in "\\|`*<":
+        text = text.replace(character, f"\\{character}")
+    return " ".join(text.split())
+
+
+def markdown(table: Table) -> str:
+    """The table in GitHub's Markdown, aligned in the source too; ends with a line end."""
+    cells = [[_cell(c.heading) for c in table.columns], *([_cell(c) for c in row] for row in table.rows)]
+    widths = [max(3, *(len(row[i]) for row in cells)) for i in range(len(table.columns))]
+    right = [column.align == "right" for column in table.columns]
+
+    def line(row: Sequence[str]) -> str:
+        padded = (c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True))
+        return f"| {' | '.join(padded)} |"
+
+    rule = line(["-" * (w - 1) + (":" if r else "-") for w, r in zip(widths, right, strict=True)])
+    body = "\n".join([line(cells[0]), rule, *map(line, cells[1:])])
+    title = f"**{_cell(table.title)}**\n\n" if table.title else ""
+    caption = "".join(f"\n{_cell(line)}\n" for line in table.caption.splitlines())
+    return f"{title}{body}\n{caption}"
+
+
+def csv(table: Table) -> str:
+    """The table as CSV with one heading row; title and caption are left out."""
+    return csv_text([[c.heading for c in table.columns], *table.rows])
+
+
+def csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """Rows of any values as CSV (RFC 4180 quoting, but lines end in a newline alone)."""
+    text = io.StringIO()
+    csv_module.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,1 @@
+"""RIGHT? What is true of a compiled function: its derivative and its properties."""

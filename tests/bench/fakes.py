@@ -1,0 +1,104 @@
+"""A world where time passes only when a fake function is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from actbench.bench import runner
+from actbench.bench.clock import Arm
+from actbench.bench.config import Config
+from actbench.bench.machine import Machine
+from actbench.bench.plan import Plan, expand
+from actbench.bench.run import Run, Store
+from actbench.kernels.workload import Compilation, Workload
+
+MACHINE = Machine(cpu="fake", cores=2, caches={"L1d": 2**15, "L3": 2**20}, clock_ns=10.0)
+EMPTY_NS = 100  # what every fake call costs on top of its elements
+
+
+@dataclass
+class Clock:
+    """A timer that stands still until somebody works."""
+
+    now: int = 0
+
+    def __call__(self) -> int:
+        return self.now
+
+    def work(self, ns: float) -> None:
+        self.now += round(ns)
+
+
+@dataclass
+class FakeFunction:
+    """A function whose call costs EMPTY_NS and `ns` an element."""
+
+    name: str
+    clock: Clock
+    ns: float = 1.0
+    passes: tuple[str, ...] = ("forward", "backward")
+    compiled: list[tuple[str, str]] = field(default_factory=list)
+    measured: list[int] = field(default_factory=list)  # sizes of the workloads made
+    broken: Exception | None = None
+    on_call: Callable[[], None] = lambda: None
+
+    def compile(self, pass_: str, dtype: str) -> Compilation:
+        self.compiled.append((pass_, dtype))
+        return Compilation(0.25, True)
+
+    def workload_bytes(self, pass_: str, dtype: str, size: int) -> int:
+        return 2 * size * np.dtype(dtype).itemsize
+
+    def workload(
+        self, pass_: str, dtype: str, size: int, *, seed: int = 0, data: object = None, threads: int = 1
+    ) -> Workload:
+        if self.broken:
+            raise self.broken
+        if size > 1:
+            self.measured.append(size)
+        x = np.zeros(size, dtype)
+        work = EMPTY_NS + (self.ns * size if size > 1 else 0)
+
+        def call() -> None:
+            self.on_call()
+            self.clock.work(work)
+
+        return Workload(call, size, x.nbytes, x.nbytes, {"x": x, "out": x.copy()})
+
+
+class Bench:
+    """The runner over fake functions: `run` measures, `functions` may be changed before."""
+
+    def __init__(self, clock: Clock, folder: Path) -> None:
+        self.clock, self.folder = clock, folder
+        self.functions = {name: FakeFunction(name, clock) for name in ("f", "g")}
+        self.events: list[runner.Event] = []
+        self.config = Config.model_validate({"size": (1000, 2000), "dtype": "float32"})
+
+    def ceiling(self, workload: Workload, threads: int, copies: int) -> Arm:
+        work = partial(self.clock.work, EMPTY_NS + workload.elements / 2)
+        return Arm("copy", [work] * copies, partial(self.clock.work, EMPTY_NS))
+
+    def plan(self) -> Plan:
+        return expand(list(self.functions.values()), self.config)
+
+    def start(self) -> Run:
+        return runner.begin(list(self.functions), self.config, command="actbench bench f g", machine=MACHINE)
+
+    def run(self, start: Run | None = None, memory: int = 2**40) -> Run:
+        return runner.run(
+            self.plan(),
+            self.config,
+            start or self.start(),
+            Store(self.folder),
+            progress=self.events.append,
+            lookup=self.functions.__getitem__,
+            ceiling=self.ceiling,
+            timer=self.clock,
+            memory=memory,
+        )

@@ -1,0 +1,216 @@
+"""The run's file: what goes in comes out, and what is no run is refused in one line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import MACHINE
+
+from actbench.bench.plan import Cell
+from actbench.bench.run import (
+    JOURNAL_FILE,
+    RUN_FILE,
+    SCHEMA,
+    Check,
+    Input,
+    Measurement,
+    Run,
+    Skipped,
+    Store,
+    dump_run,
+    load_run,
+    save_run,
+)
+from actbench.bench.statistics import Estimate
+from actbench.catalog.errors import InputFileError, OutputError
+
+
+def measurement(size: int = 1000, **changes: Any) -> Measurement:
+    given = Measurement(
+        cell=Cell("relu", "forward", "float32", size),
+        elements=size,
+        bytes=8 * size,
+        samples_ns=(100.0, 110.0, 90.0, 105.0, 95.0, 100.0),
+        loops=10,
+        overhead_ns=250.5,
+        ceiling_ns=(50.0, 55.0, 45.0, 52.5, 47.5, 50.0),
+        ceiling="copy",
+        compile_s=0.25,
+        flags=("unstable",),
+        check=Check(1000, 0.5, 0, 1),
+        offsets={"x": 64},
+        command="actbench bench relu",
+    )
+    return replace(given, **changes)
+
+
+@pytest.fixture
+def run() -> Run:
+    return Run(
+        schema=SCHEMA,
+        created="2026-01-02T03:04:05Z",
+        command="actbench bench 'ré*'",
+        config={"size": [1000, 2000], "budget": None},
+        machine=MACHINE,
+        versions={"numpy": "2.0", "numba": None},
+        input=Input("x.npy", (10, 100), "float32", "ab" * 32),
+        cells=(measurement(), measurement(2000, check=None)),
+        skipped=(Skipped("relu/backward/float32/1000/1t/warm", "no"),),
+        complete=True,
+    )
+
+
+def test_derived_figures() -> None:
+    m = measurement()
+    assert (m.median_ns, m.interval_ns, m.minimum_ns) == (100, (90, 110), 90)
+    assert m.ns_per_element == 0.1
+    assert m.elements_per_s == pytest.approx(1e10)
+    assert (m.gb_per_s, m.ceiling_gb_per_s) == (80, 160)
+    assert m.share == Estimate(*(pytest.approx(0.5),) * 3)
+    alone = replace(m, ceiling_ns=(), ceiling="")
+    assert (alone.share, alone.ceiling_gb_per_s) == (None, None)
+
+
+def test_a_saved_run_is_loaded_as_it_was(run: Run, tmp_path: Path) -> None:
+    save_run(run, tmp_path / "new" / RUN_FILE)
+    assert load_run(tmp_path / "new" / RUN_FILE) == load_run(tmp_path / "new") == run
+    assert [f.name for f in (tmp_path / "new").iterdir()] == [RUN_FILE]
+
+
+def test_a_run_is_json_with_a_cell_a_line(run: Run) -> None:
+    text = dump_run(run)
+    assert json.loads(text)["cells"][0]["cell"]["pass"] == "forward"
+    assert sum(line.startswith('{"cell":{') for line in text.splitlines()) == 2
+
+
+def test_saving_replaces_whole_or_not_at_all(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / RUN_FILE
+    save_run(run, path)
+    before = path.read_bytes()
+
+    def full(self: Path, *args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OutputError, match="No space left"):
+        save_run(replace(run, complete=False), path)
+    assert path.read_bytes() == before
+    assert [f.name for f in tmp_path.iterdir()] == [RUN_FILE]
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=r"^cannot write"):
+        save_run(run, tmp_path / "file" / RUN_FILE)
+    with pytest.raises(OutputError, match=r"^cannot write"):
+        Store(tmp_path / "file").open(run)
+
+
+def change(*path: str | int, to: object) -> Callable[[Any], None]:
+    def apply(document: Any) -> None:
+        for part in path[:-1]:
+            document = document[part]
+        document[path[-1]] = to
+
+    return apply
+
+
+def drop(*path: str | int) -> Callable[[Any], None]:
+    def apply(document: Any) -> None:
+        for part in path[:-1]:
+            document = document[part]
+        del document[path[-1]]
+
+    return apply
+
+
+@pytest.mark.parametrize(
+    ("malform", "message"),
+    [
+        (drop("schema"), "no field 'schema'"),
+        (change("schema", to=SCHEMA + 1), "upgrade actbench"),
+        (change("schema", to="1"), "schema: Input should be a valid integer"),
+        (drop("machine"), "machine: Field required"),
+        (change("machine", "caches", to=3), "machine.caches: "),
+        (change("extra", to=1), "extra: Unexpected"),
+        (change("complete", to="yes"), "complete: Input should be a valid boolean"),
+        (change("cells", 1, "loops", to="many"), r"cells\[1\]\.loops: "),
+        (change("cells", 1, "loops", to=0), r"cells\[1\]\.loops: "),
+        (change("cells", 0, "oops", to=1), r"cells\[0\]\.oops: Unexpected"),
+        (drop("cells", 0, "cell", "pass"), r"cells\[0\]\.cell\.pass: Field required"),
+        (change("cells", 0, "samples_ns", to=[]), r"cells\[0\]: .*needs a sample"),
+        (change("cells", 0, "samples_ns", 3, to=-1.0), r"cells\[0\]\.samples_ns\[3\]: "),
+        (change("cells", 0, "samples_ns", 3, to=float("nan")), r"cells\[0\]\.samples_ns\[3\]: "),
+        (change("cells", 0, "ceiling_ns", to=[1.0]), r"cells\[0\]: .*a ceiling time for each"),
+        (change("cells", to={}), "cells: "),
+        (change("skipped", 0, "reason", to=None), r"skipped\[0\]\.reason: "),
+    ],
+)
+def test_a_malformed_run_names_its_first_wrong_field(
+    run: Run, tmp_path: Path, malform: Callable[[Any], None], message: str
+) -> None:
+    document = json.loads(dump_run(run))
+    malform(document)
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(InputFileError, match=message) as error:
+        load_run(path)
+    assert "\n" not in str(error.value)
+    assert str(path) in str(error.value)
+    assert error.value.exit_code == 4
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is not JSON"),
+        (b"{", "is not JSON"),
+        (b"[" * 100_000, "is not JSON"),
+        (b"[]", "is not a run"),
+        (b"3", "is not a run"),
+        (b"\xff\xfe\x00", "is not text"),
+    ],
+    ids=["empty", "cut", "deep", "list", "number", "binary"],
+)
+def test_what_is_no_run_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_bytes(content)
+    with pytest.raises(InputFileError, match=message):
+        load_run(path)
+
+
+def test_missing_files_and_empty_folders_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputFileError, match="No such file"):
+        load_run(tmp_path / "x.json")
+    with pytest.raises(InputFileError, match=r"holds no run\.json"):
+        load_run(tmp_path)
+
+
+@pytest.mark.parametrize("torn", ["", '{"cell":{"function":"re'])
+def test_a_journal_is_an_unfinished_run_even_with_its_last_line_cut(
+    run: Run, tmp_path: Path, torn: str
+) -> None:
+    begun = replace(run, cells=(), skipped=(), complete=False)
+    store = Store(tmp_path)
+    store.open(begun)
+    for record in (*run.cells, *run.skipped):
+        store.add(record)
+    with (tmp_path / JOURNAL_FILE).open("a") as journal:
+        journal.write(torn)
+    assert load_run(tmp_path) == replace(run, complete=False)
+    store.close(run)
+    assert load_run(tmp_path) == run
+    assert [f.name for f in tmp_path.iterdir()] == [RUN_FILE]
+
+
+def test_a_journal_that_never_began_is_refused(tmp_path: Path) -> None:
+    (tmp_path / JOURNAL_FILE).write_text('{"schema":1')
+    with pytest.raises(InputFileError, match="first line is incomplete"):
+        load_run(tmp_path)

@@ -1,0 +1,199 @@
+"""The command line through its real process: what a user types, sees and gets back."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+MINE = '''
+import math
+
+import actbench
+
+@actbench.activation(
+    formula="tanh(x) + x / 10",
+    derivative=lambda x: 1.1 - math.tanh(x) ** 2,
+    family="mine",
+)
+def leaky_tanh(x):
+    """A tanh that never saturates."""
+    return math.tanh(x) + 0.1 * x
+'''
+
+
+def actbench(*arguments: str | Path, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a folder, as a user at a terminal 80 columns wide would."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR")}
+    return subprocess.run(
+        [sys.executable, "-m", "actbench", *map(str, arguments)],
+        cwd=cwd,
+        env=environment | {"COLUMNS": "80"} | env,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    file = tmp_path / "mine.py"
+    file.write_text(MINE)
+    return file
+
+
+@pytest.mark.parametrize("command", [["--help"], ["list"], ["list", "--json"], ["plot", "--help"]])
+def test_light_commands_import_neither_numba_nor_matplotlib(command, tmp_path):
+    code = (
+        "import sys; from actbench.cli import run; code = run(sys.argv[1:]);"
+        "heavy = {'numba', 'matplotlib', 'llvmlite', 'scipy'} & set(sys.modules);"
+        "sys.exit(f'imported {heavy}' if heavy else code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command], cwd=tmp_path, text=True, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+ERRORS = [
+    (["plot", "rulu"], 2, "did you mean 'relu'"),
+    (["plot", "relu", "--rang", "1:2"], 2, "--range"),
+    (["plot", "relu", "--range", "6:-6"], 2, "range"),
+    (["plot", "elu", "--param", "alpha=-1"], 2, "outside its valid range [0, inf)"),
+    (["plot", "elu", "--param", "beta=1"], 2, "no parameter 'beta'"),
+    (["plot", "relu", "--output", "relu.xyz"], 2, ".png"),
+    (["plot", "relu", "--output", "no/such/folder/relu.png"], 2, "no/such/folder"),
+    (["plot"], 2, "--all"),
+    (["plot", "none.json"], 4, "none.json"),
+    (["show", "rulu"], 2, "did you mean 'relu'"),
+    (["list", "--kind", "lost"], 2, "did you mean 'loss'"),
+    (["list", "--family", "nope"], 2, "unknown family 'nope'"),
+    (["bench", "relu", "--dtype", "float31"], 2, "float32"),
+    (["bench", "relu", "--size", "ten"], 2, "ten"),
+    (["bench", "relu", "--size", "1e13"], 2, "memory"),
+    (["bench", "relu", "--pass", "sideways"], 2, "sideways"),
+    (["bench", "relu", "--preset", "quik"], 2, "quick"),
+    (["bench", "relu", "--input", "none.npy"], 4, "none.npy"),
+    (["bench", "relu", "--input", "bad.npy"], 4, "bad.npy"),
+    (["bench", "relu", "--input", "objects.npy"], 4, "objects.npy"),
+    (["bench"], 2, "--all"),
+    (["bench", "zzz*"], 2, "no function matches"),
+    (["report", "none.json"], 4, "none.json"),
+    (["report", "bad.json"], 4, "bad.json"),
+    (["check", "rulu"], 2, "did you mean 'relu'"),
+    (["check", "--from", "none.py"], 4, "none.py"),
+    (["check", "--from", "syntax.py"], 2, "syntax.py:1"),
+    (["check", "--from", "empty.py"], 2, "declares no function"),
+    (["check", "--from", "slopeless.py"], 2, "derivative=lambda x"),
+    (["check", "--from", "taken.py"], 2, "belongs to relu"),
+    (["chek", "relu"], 2, "chek"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "message"), ERRORS, ids=[" ".join(e[0]) for e in ERRORS])
+def test_a_mistake_is_one_clear_line(arguments, code, message, tmp_path):
+    (tmp_path / "bad.npy").write_bytes(b"\x93NUMPY not really")
+    (tmp_path / "bad.json").write_text('{"schema": 1, "cells": ')
+    (tmp_path / "syntax.py").write_text("def f(:")
+    (tmp_path / "empty.py").write_text("x = 1")
+    head = "import actbench\n@actbench.activation(formula='x'"
+    (tmp_path / "slopeless.py").write_text(f"{head})\ndef f(x):\n    return x\n")
+    (tmp_path / "taken.py").write_text(f"{head}, derivative=lambda x: 1.0)\ndef relu(x):\n    return x\n")
+    np.save(tmp_path / "objects.npy", np.array([None, {}]), allow_pickle=True)
+    before = sorted(tmp_path.iterdir())
+    done = actbench(*arguments, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stderr.startswith("error: ")
+    assert message in done.stderr
+    assert done.stdout == ""
+    left = [p for p in tmp_path.iterdir() if p not in before and p.name != "__pycache__"]
+    assert left == []
+
+
+def test_a_function_of_ones_own_is_everywhere(mine, tmp_path):
+    """One declaration in one file reaches every output: list, show, plot, check and bench."""
+    listed = actbench("list", "--from", mine, cwd=tmp_path)
+    assert "leaky_tanh" in listed.stdout
+    assert "never saturates" in listed.stdout
+    shown = actbench("show", "leaky_tanh", "--from", mine, cwd=tmp_path)
+    assert "tanh(x) + x / 10" in shown.stdout
+    assert "odd" in shown.stdout
+    plotted = actbench("plot", "leaky_tanh", "--deriv", "--from", mine, cwd=tmp_path)
+    assert (tmp_path / "leaky_tanh.png").read_bytes().startswith(b"\x89PNG"), plotted.stderr
+    checked = actbench("check", "--from", mine, cwd=tmp_path)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "leaky_tanh" in checked.stdout
+    timed = actbench("bench", "--from", mine, "--size", "1e3", "--rounds", "6", "--json", cwd=tmp_path)
+    cells = json.loads(timed.stdout)["cells"]
+    assert {c["cell"]["function"] for c in cells} == {"leaky_tanh"}
+
+
+def test_a_wrong_derivative_is_red_with_its_counter_example(mine, tmp_path):
+    mine.write_text(MINE.replace("1.1 -", "1.0 -"))
+    done = actbench("check", "--from", mine, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "0x" in done.stdout
+    assert "leaky_tanh" in done.stdout
+
+
+def test_bench_writes_a_run_that_report_and_plot_read(tmp_path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).standard_normal((64, 50)).astype("f4"))
+    done = actbench("bench", "relu", "softmax", "mse", "--input", "x.npy", "--rounds", "6", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    (run,) = (tmp_path / "results" / "runs").glob("*/run.json")
+    names = {p.suffix for p in run.parent.iterdir()}
+    assert {".json", ".csv", ".md", ".png"} <= names
+    code = (
+        "import sys; sys.modules['numba'] = None; from actbench.cli import run; sys.exit(run(sys.argv[1:]))"
+    )
+    again = subprocess.run(
+        [sys.executable, "-c", code, "report", str(run)], cwd=tmp_path, text=True, capture_output=True
+    )
+    assert again.returncode == 0, again.stderr
+    assert "softmax" in again.stdout
+    drawn = actbench("plot", run, "--output", "run.png", cwd=tmp_path)
+    assert drawn.returncode == 0, drawn.stderr
+    assert (tmp_path / "run.png").is_file()
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_plot_writes_what_the_suffix_says(suffix, theme, tmp_path):
+    done = actbench("plot", "relu", "--deriv", "--theme", theme, "--output", f"r.{suffix}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().endswith(f"r.{suffix}")
+    head = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[suffix]
+    assert (tmp_path / f"r.{suffix}").read_bytes().startswith(head)
+
+
+def test_json_is_one_document(tmp_path):
+    for command in (["list"], ["show", "elu"], ["check", "relu"]):
+        done = actbench(*command, "--json", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("setting", [{"NO_COLOR": "1"}, {}], ids=["NO_COLOR", "piped"])
+def test_no_escape_codes_where_they_are_not_wanted(setting, tmp_path):
+    for command in (["list"], ["show", "relu"], ["--help"]):
+        done = actbench(*command, cwd=tmp_path, **setting)
+        assert "\x1b" not in done.stdout
+        assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_every_command_has_help_with_every_option(tmp_path):
+    for command in ("list", "show", "plot", "bench", "check", "report"):
+        done = actbench(command, "--help", cwd=tmp_path)
+        assert done.returncode == 0
+        assert "--help" in done.stdout
+
+
+def test_version(tmp_path):
+    assert actbench("--version", cwd=tmp_path).stdout.startswith("actbench ")

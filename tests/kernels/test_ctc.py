@@ -1,0 +1,119 @@
+"""CTC against the sum over every alignment, written out."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from actbench import get
+from actbench.catalog.errors import UsageError
+
+
+def alignments(steps: int, classes: int, labels: tuple[int, ...], blank: int) -> list[tuple[int, ...]]:
+    """Every path that spells the labels: repeats are merged, then blanks removed."""
+
+    def spelled(path: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(c for c, _ in itertools.groupby(path) if c != blank)
+
+    return [p for p in itertools.product(range(classes), repeat=steps) if spelled(p) == labels]
+
+
+def enumerated(scores: np.ndarray, labels: tuple[int, ...], blank: int) -> tuple[float, np.ndarray]:
+    """The loss and its gradient with respect to the scores, as log-probabilities, by enumeration."""
+    steps, classes = scores.shape
+    paths = alignments(steps, classes, labels, blank)
+    weights = np.array([math.exp(sum(scores[t, c] for t, c in enumerate(p))) for p in paths])
+    total = weights.sum()
+    gradient = np.zeros(scores.shape)
+    for path, weight in zip(paths, weights, strict=True):
+        for t, c in enumerate(path):
+            gradient[t, c] -= weight / total
+    return (-math.log(total) if paths else math.inf), gradient
+
+
+CASES = [
+    (1, 2, (), 0), (1, 3, (2,), 0), (3, 3, (1, 2), 0), (4, 3, (1, 1), 0), (3, 3, (1, 1), 0), (5, 3, (1, 2, 1), 0),
+    (6, 3, (2, 2, 1), 0), (6, 4, (3, 1, 3), 0), (4, 3, (0, 1), 2), (5, 3, (0, 0), 1), (6, 2, (1, 1, 1), 0), (4, 2, (), 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("steps", "classes", "labels", "blank"), CASES)
+class TestEnumeration:
+    def test_log_probabilities(self, steps: int, classes: int, labels: tuple[int, ...], blank: int) -> None:
+        scores = -np.abs(np.random.default_rng(steps).normal(0, 2, (steps, classes)))
+        loss, gradient = enumerated(scores, labels, blank)
+        target = np.array(labels, np.int64)
+        # A dozen logarithms and exponentials of moderate size, each right to an ULP.
+        got = get("ctc")(scores, target, reduction="sum", blank=blank)
+        assert got == pytest.approx(loss, rel=1e-13)
+        if math.isfinite(loss):
+            mine = get("ctc").backward(scores, target, reduction="sum", blank=blank)
+            assert mine == pytest.approx(gradient, rel=1e-12, abs=1e-15)
+
+    def test_logits(self, steps: int, classes: int, labels: tuple[int, ...], blank: int) -> None:
+        logits = np.random.default_rng(steps + 9).normal(0, 2, (steps, classes))
+        normal = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        loss, gradient = enumerated(normal, labels, blank)
+        target = np.array(labels, np.int64)
+        assert get("ctc_with_logits")(logits, target, reduction="sum", blank=blank) == pytest.approx(loss, rel=1e-12)
+        if math.isfinite(loss):
+            mine = get("ctc_with_logits").backward(logits, target, reduction="sum", blank=blank)
+            # By the chain rule: each row of log-probabilities carries one posterior, of mass 1.
+            assert mine == pytest.approx(np.exp(normal) + gradient, rel=1e-11, abs=1e-14)
+
+
+@pytest.mark.parametrize("name", ["ctc", "ctc_with_logits"])
+class TestInfeasible:
+    scores = np.log(np.full((2, 1, 3), 1 / 3))
+    labels = np.array([[1, 1]])
+
+    def test_it_is_infinite_and_has_no_gradient(self, name: str) -> None:
+        assert get(name)(self.scores, self.labels, reduction="sum") == math.inf
+        assert np.all(np.isnan(get(name).backward(self.scores, self.labels, reduction="sum")))
+
+    def test_zero_infinity(self, name: str) -> None:
+        assert get(name)(self.scores, self.labels, reduction="sum", zero_infinity=True) == 0
+        gradient = get(name).backward(self.scores, self.labels, reduction="sum", zero_infinity=True)
+        assert np.array_equal(gradient, np.zeros(self.scores.shape))
+
+    def test_no_steps(self, name: str) -> None:
+        lengths = {"input_lengths": [0], "target_lengths": [0]}
+        assert get(name)(self.scores, self.labels, reduction="sum", **lengths) == 0
+        assert get(name)(self.scores, self.labels, reduction="sum", input_lengths=[0]) == math.inf
+
+
+def test_float32_keeps_long_sums_in_float64() -> None:
+    rng = np.random.default_rng(5)
+    logits = rng.normal(0, 1, (400, 2, 20)).astype(np.float32)
+    labels = rng.integers(1, 20, (2, 60))
+    wide = get("ctc_with_logits")(logits.astype(np.float64), labels, reduction="sum")
+    narrow = get("ctc_with_logits")(logits, labels, reduction="sum")
+    # 400 terms of about 3 that sum to 1000 would lose 4 digits in float32; one rounding at the end does not.
+    assert float(narrow) == pytest.approx(float(wide), rel=2e-7)
+
+
+def test_the_mean_divides_by_target_lengths_or_not() -> None:
+    scores = -np.abs(np.random.default_rng(6).normal(0, 1, (6, 2, 4)))
+    labels, lengths = np.array([[1, 2, 3], [2, 0, 0]]), np.array([3, 1])
+    each = get("ctc")(scores, labels, reduction="none", target_lengths=lengths)
+    assert get("ctc")(scores, labels, target_lengths=lengths) == pytest.approx((each / lengths).mean(), rel=1e-14)
+    assert get("ctc")(scores, labels, target_lengths=lengths, mean_by="batch") == pytest.approx(each.mean(), rel=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("labels", "more", "message"),
+    [
+        ([[0]], {}, "blank"),
+        ([[9]], {}, "outside 0..2"),
+        ([[1]], {"blank": 7}, "blank=7"),
+        ([[1]], {"input_lengths": [9]}, "input_lengths"),
+        ([[1.5]], {}, "integers"),
+        ([[1], [2]], {}, "do not fit"),
+    ],
+)
+def test_a_mistake_is_one_line(labels: object, more: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        get("ctc")(np.zeros((2, 1, 3)), labels, **more)
