@@ -200,7 +200,8 @@ class Trace:
         """The finite values (1) or slopes (2), evenly spread over the axis."""
         x = np.linspace(self.low, self.high, POINTS)
         with np.errstate(all="ignore"):
-            y = np.interp(x, *(np.concatenate([piece[i] for piece in self.pieces]) for i in (0, which)))
+            across, along = (np.concatenate([piece[i] for piece in self.pieces]) for i in (0, which))
+            y = np.interp(x, across, along)
         finite: Array = y[np.isfinite(y)]
         return finite
 

@@ -69,7 +69,8 @@ class _Notation(ABC):
                 joint = self.word("and" if isinstance(joint_op, ast.And) else "or")
                 return _Piece(joint.join(self.render(v, _RELATION) for v in values), _LOGIC)
             case ast.IfExp():
-                parts = [value + self.word((c and "if") or "otherwise") + c for value, c in self.pieces(node)]
+                last = self.word("otherwise").rstrip(" \\")
+                parts = [value + (self.word("if") + c if c else last) for value, c in self.pieces(node)]
                 return _Piece(", ".join(parts), _CHOICE)
             case ast.Subscript(value=value, slice=index):
                 indices = index.elts if isinstance(index, ast.Tuple) else [index]

@@ -90,7 +90,7 @@ def _valid(declaration: Declaration, name: str) -> str:
     valid = declaration.describe(name).valid
     if isinstance(valid, tuple):
         return ", ".join(map(str, valid))
-    return "array" if declaration.defaults[name] is None else str(valid)
+    return "array" if valid is None or declaration.defaults[name] is None else str(valid)
 
 
 def parameters(declaration: Declaration) -> Table:

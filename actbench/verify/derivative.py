@@ -105,7 +105,9 @@ def _valid(declaration: Declaration, given: Params) -> bool:
 def abscissae(domain: Domain = REALS, kinks: Iterable[float] = (), origin: float = 0.0) -> Array:
     """Points for a check: simple numbers, a dense stretch round 0, every exponent, and the approach to kinks and ends."""
     rng = np.random.default_rng(1)
-    exponents = np.concatenate([np.arange(-60.0, 12, 0.5), np.arange(-1000.0, -60, 40), np.arange(12.0, 1000, 40)])
+    exponents = np.concatenate(
+        [np.arange(-60.0, 12, 0.5), np.arange(-1000.0, -60, 40), np.arange(12.0, 1000, 40)]
+    )
     # 32 significant bits, so that sums with a step are exact.
     scattered = np.exp2(exponents) * (1 + np.floor(rng.random(exponents.size) * 2.0**31) / 2.0**31)
     dense = np.round(np.linspace(-10, 10, 401) + rng.uniform(-0.02, 0.02, 401), 6)
@@ -238,14 +240,23 @@ class _Checker:
                 beside = np.nextafter(where, side * math.inf)
                 if not (domain.low <= beside[0] <= domain.high) or math.isinf(declared):
                     continue
-                tally.add(derivative(beside), np.array([declared]), 1e-9 * abs(declared), place, given, relative=False)
+                tally.add(
+                    derivative(beside),
+                    np.array([declared]),
+                    1e-9 * abs(declared),
+                    place,
+                    given,
+                    relative=False,
+                )
                 found = differences.slope(
                     lambda t, w=where: value(w + t),  # type: ignore[misc]
                     2 * differences.reach_within(where, others, domain.low, domain.high),
                     at=where,
                     side=side,
                 )
-                tally.add(np.array([declared]), found.value, found.error, place, given, relative=bool(declared))
+                tally.add(
+                    np.array([declared]), found.value, found.error, place, given, relative=bool(declared)
+                )
 
     def _undeclared(
         self,
@@ -274,16 +285,21 @@ class _Checker:
             left, right = _unordered(low), _unordered(high)
             # A steep but continuous curve moves as much between the next neighbours on either side.
             beside = np.fmax(
-                np.abs(curve(np.nextafter(left, -math.inf)) - y_low), np.abs(curve(np.nextafter(right, math.inf)) - y_high)
+                np.abs(curve(np.nextafter(left, -math.inf)) - y_low),
+                np.abs(curve(np.nextafter(right, math.inf)) - y_high),
             )
             jump = np.abs(y_high - y_low) > np.maximum(np.maximum(1e-6 * local, 1e-9 * scale), 30 * beside)
             close = np.zeros(jump.shape, bool)
             for p in places:
-                close |= (np.abs(left - p) <= 1e-12 * max(1.0, abs(p))) | (np.abs(right - p) <= 1e-12 * max(1.0, abs(p)))
+                close |= (np.abs(left - p) <= 1e-12 * max(1.0, abs(p))) | (
+                    np.abs(right - p) <= 1e-12 * max(1.0, abs(p))
+                )
             fault = jump & ~close & np.isfinite(local)
             expected = np.where(fault, y_low, y_high)
             at = np.where(np.abs(left) < np.abs(right), left, right)
-            tally.add(y_high, expected, 0.0, lambda i, at=at: ((axis, float(at[i])), *fixed), given, relative=False)  # type: ignore[misc]
+            tally.add(
+                y_high, expected, 0.0, lambda i, at=at: ((axis, float(at[i])), *fixed), given, relative=False
+            )  # type: ignore[misc]
 
     def _formula(
         self,
@@ -328,8 +344,16 @@ class _Checker:
             values = dict(declaration.prepare(np.zeros(1), **values))
         scalar = all(np.ndim(v) == 0 and not isinstance(v, str) for v in values.values())
         # A choice such as bce's clamp departs from the formula on purpose, except for its first value.
-        chosen = all(values[n] == p.valid[0] for n, p in declaration.params.items() if isinstance(p.valid, tuple) and n in values)
-        return {n: v for n, v in values.items() if not isinstance(v, str)} if chosen and (scalar or chosen) else None
+        chosen = all(
+            values[n] == p.valid[0]
+            for n, p in declaration.params.items()
+            if isinstance(p.valid, tuple) and n in values
+        )
+        return (
+            {n: v for n, v in values.items() if not isinstance(v, str)}
+            if chosen and (scalar or chosen)
+            else None
+        )
 
     def _special(
         self,
@@ -342,11 +366,29 @@ class _Checker:
         """NaN stays NaN, numbers do not become NaN, and infinity gives the limit."""
         domain = self.f.declaration.domain
         info = np.finfo(np.float64)
-        numbers = np.array([0.0, -0.0, info.smallest_subnormal, -info.smallest_subnormal, info.tiny, -info.tiny, info.max, info.min])
+        numbers = np.array(
+            [
+                0.0,
+                -0.0,
+                info.smallest_subnormal,
+                -info.smallest_subnormal,
+                info.tiny,
+                -info.tiny,
+                info.max,
+                info.min,
+            ]
+        )
         numbers = numbers[(numbers >= domain.low) & (numbers <= domain.high)]
         tally = self.tally("special values", "limits")
         for curve in (value,) if self.rough else (value, derivative):
-            tally.add(curve(np.array([np.nan])), np.array([np.nan]), 0.0, lambda i: ((axis, math.nan), *fixed), given, relative=False)
+            tally.add(
+                curve(np.array([np.nan])),
+                np.array([np.nan]),
+                0.0,
+                lambda i: ((axis, math.nan), *fixed),
+                given,
+                relative=False,
+            )
             y = curve(numbers)
             expected = np.where(np.isnan(y), 0.0, y)
             tally.add(y, expected, 0.0, lambda i: ((axis, float(numbers[i])), *fixed), given, relative=False)
@@ -377,7 +419,8 @@ class _Checker:
         names = list(operands)
         small = [o.astype(np.float32) if o.dtype.kind == "f" else o for o in operands.values()]
         rounded = {
-            n: float(np.float32(v)) if isinstance(v, float) and not isinstance(v, bool) else v for n, v in given.items()
+            n: float(np.float32(v)) if isinstance(v, float) and not isinstance(v, bool) else v
+            for n, v in given.items()
         }
         try:
             self.f.declaration.resolve(rounded)
@@ -403,10 +446,14 @@ class _Checker:
 
         def place(i: int) -> Place:
             if rows:
-                return tuple((f"{n}[...]", float(o.flat[0])) for n, o in zip(names[:1], large[:1], strict=True))
+                return tuple(
+                    (f"{n}[...]", float(o.flat[0])) for n, o in zip(names[:1], large[:1], strict=True)
+                )
             return tuple((n, float(o.flat[i])) for n, o in zip(names, large, strict=True))
 
-        self.tally(f"{check}, float32", "float64 kernel").add(got, expected, room, place, given, relative=False)
+        self.tally(f"{check}, float32", "float64 kernel").add(
+            got, expected, room, place, given, relative=False
+        )
 
 
 def _ordered(x: Array) -> Array:
@@ -478,9 +525,17 @@ class _Elementwise(_Checker):
             weights = at + np.array([0.0, 0.25, -0.5])
             parts = f.backward(np.ones(block.shape), block, wrt=name, **{**given, name: weights})
             alone = [
-                f.backward(np.ones((2, 2)), block[:, c], wrt=name, **{**given, name: float(w)}) for c, w in enumerate(weights)
+                f.backward(np.ones((2, 2)), block[:, c], wrt=name, **{**given, name: float(w)})
+                for c, w in enumerate(weights)
             ]
-            tally.add(parts, np.array(alone), 1e-13 * np.abs(block).sum(), lambda i: (("channel", float(i)),), given, relative=False)
+            tally.add(
+                parts,
+                np.array(alone),
+                1e-13 * np.abs(block).sum(),
+                lambda i: (("channel", float(i)),),
+                given,
+                relative=False,
+            )
 
 
 class _Pairwise(_Checker):
@@ -514,7 +569,9 @@ class _Pairwise(_Checker):
             both = {"pred": moderate, "target": np.full_like(moderate, t)}
             self.narrow(lambda p, y, **q: f(p, y, reduction="none", **q), both, given, "value")
             if not self.rough:
-                self.narrow(lambda p, y, **q: f.backward(p, y, reduction="none", **q), both, given, "derivative")
+                self.narrow(
+                    lambda p, y, **q: f.backward(p, y, reduction="none", **q), both, given, "derivative"
+                )
         for name in declaration.gradients:
             self._wrt(name, given)
         self._reduced(given)
@@ -555,15 +612,22 @@ class _Pairwise(_Checker):
         for reduction in ("mean", "sum"):
             tally = self.tally(f"gradient of the {reduction}", "differences")
             for _ in range(6):
-                pred, target = self._inside(declaration.domain, (3, 4)), self._inside(declaration.target, (3, 4))
+                pred, target = (
+                    self._inside(declaration.domain, (3, 4)),
+                    self._inside(declaration.target, (3, 4)),
+                )
                 v = np.round(self.rng.uniform(-1, 1, pred.shape), 3)
                 got = np.array([np.vdot(f.backward(pred, target, reduction=reduction, **given), v)])
-                reach = differences.reach_within(pred, [], declaration.domain.low, declaration.domain.high).min()
+                reach = differences.reach_within(
+                    pred, [], declaration.domain.low, declaration.domain.high
+                ).min()
                 found = differences.slope(
                     lambda t: np.array([float(f(pred + t[0] * v, target, reduction=reduction, **given))]),  # noqa: B023
                     np.array([reach]),
                 )
-                tally.add(got, found.value, found.error, lambda i: (("pred[0, 0]", float(pred[0, 0])),), given)  # noqa: B023
+                tally.add(
+                    got, found.value, found.error, lambda i: (("pred[0, 0]", float(pred[0, 0])),), given
+                )
 
 
 class _Rowwise(_Checker):
@@ -587,12 +651,22 @@ class _Rowwise(_Checker):
             except InfeasibleError:
                 continue
             self.narrow(lambda v, **p: f(v, **p), {"x": x}, given, "value", rows=True)
-            self.narrow(lambda u, v, **p: f.backward(u, v, **p), {"grad_output": g, "x": x}, given, "backward", rows=True)
+            self.narrow(
+                lambda u, v, **p: f.backward(u, v, **p),
+                {"grad_output": g, "x": x},
+                given,
+                "backward",
+                rows=True,
+            )
 
     def _jacobian(self, x: Array, outputs: int, given: dict[str, Any]) -> None:
         """Vector-Jacobian products against directional differences: every entry alone, and random vectors."""
         f, width = self.f, x.size
-        units = [(np.eye(outputs)[j], np.eye(width)[i]) for i in range(min(width, 6)) for j in range(min(outputs, 6))]
+        units = [
+            (np.eye(outputs)[j], np.eye(width)[i])
+            for i in range(min(width, 6))
+            for j in range(min(outputs, 6))
+        ]
         random = [(self.rng.normal(size=outputs), np.round(self.rng.normal(size=width), 3)) for _ in range(8)]
         g = np.array([pair[0] for pair in units + random])
         v = np.array([pair[1] for pair in units + random])
@@ -653,7 +727,9 @@ class _Classification(_Checker):
         pred, index = self.rng.normal(0, 4, (16, 100)), self.rng.integers(0, 100, 16)
         both = {"pred": pred, "target": index}
         self.narrow(lambda p, y, **q: f(p, y, reduction="none", **q), both, given, "value", rows=True)
-        self.narrow(lambda p, y, **q: f.backward(p, y, reduction="none", **q), both, given, "backward", rows=True)
+        self.narrow(
+            lambda p, y, **q: f.backward(p, y, reduction="none", **q), both, given, "backward", rows=True
+        )
 
     def _gradient(self, pred: Array, target: Array, given: dict[str, Any]) -> None:
         """Every entry of the gradient against differences in that logit."""
@@ -737,7 +813,14 @@ class _Sequence(_Checker):
         blank = int(f.declaration.resolve(given)["blank"])
         classes = max(4, blank + 1)
         usable = [c for c in range(classes) if c != blank]
-        labels = np.array([[usable[0], usable[1], usable[0]], [usable[2], usable[2], usable[1]], [usable[1]] * 3, [usable[0]] * 3])
+        labels = np.array(
+            [
+                [usable[0], usable[1], usable[0]],
+                [usable[2], usable[2], usable[1]],
+                [usable[1]] * 3,
+                [usable[0]] * 3,
+            ]
+        )
         scores = -np.abs(np.round(self.rng.normal(0, 2, (7, 4, classes)), 6)) - 0.125
         more = {**given, "input_lengths": np.array([7, 5, 6, 4]), "target_lengths": np.array([3, 2, 3, 0])}
         v = np.round(self.rng.normal(size=scores.shape), 3)
@@ -756,7 +839,9 @@ class _Sequence(_Checker):
                 tally.add(beyond, np.zeros(beyond.size), 0.0, place, given, relative=False)
         both = {"scores": scores, "labels": labels}
         self.narrow(lambda s, y, **q: f(s, y, reduction="none", **q), both, more, "value", rows=True)
-        self.narrow(lambda s, y, **q: f.backward(s, y, reduction="none", **q), both, more, "backward", rows=True)
+        self.narrow(
+            lambda s, y, **q: f.backward(s, y, reduction="none", **q), both, more, "backward", rows=True
+        )
 
 
 _CHECKERS: dict[str, type[_Checker]] = {

@@ -47,7 +47,7 @@ def _code(formula: Formula) -> CodeType:
 @functools.lru_cache(maxsize=1)
 def _functions() -> Mapping[str, Any]:
     mp = context()
-    names = "exp expm1 log log1p sqrt sin cos tanh erf erfc sign".split()
+    names = ["exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tanh", "erf", "erfc", "sign"]
     return {name: getattr(mp, name) for name in names} | {
         "number": mp.mpf,
         "sigmoid": lambda x: 1 / (1 + mp.exp(-x)),
@@ -104,7 +104,9 @@ def rows(declaration: Declaration, arguments: Sequence[Sequence[float]], *params
     """The exact value of a row-wise function or loss of rows: a list of numbers, or one."""
     assert declaration.exact is not None
     mp = context()
-    with mp.workprec(256 + 4 * int(max((abs(v) for row in arguments for v in row if math.isfinite(v)), default=0.0))):
+    with mp.workprec(
+        256 + 4 * int(max((abs(v) for row in arguments for v in row if math.isfinite(v)), default=0.0))
+    ):
         return declaration.exact(mp, *([mp.mpf(float(v)) for v in row] for row in arguments), *params)
 
 

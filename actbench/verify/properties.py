@@ -92,14 +92,18 @@ class Properties:
         if self.loss:
             where = "not reached" if self.infimum_at is None else f"at {x} = {_number(self.infimum_at)}"
             rows.append(("minimum", f"{_number(self.infimum)}, {where}"))
-            rows.append(("influence", f"bounded by {_number(self.lipschitz)}" if self.robust else "unbounded"))
+            rows.append(
+                ("influence", f"bounded by {_number(self.lipschitz)}" if self.robust else "unbounded")
+            )
         else:
             rows.append(("symmetry", self.symmetry))
             if self.at_zero is not None:
                 rows.append(("f(0)", _number(self.at_zero)))
             if self.mean is not None:
                 centred = "zero-centred" if self.zero_centred else "not zero-centred"
-                rows.append(("mean for N(0, 1)", centred if self.zero_centred else f"{self.mean:.4g}, {centred}"))
+                rows.append(
+                    ("mean for N(0, 1)", centred if self.zero_centred else f"{self.mean:.4g}, {centred}")
+                )
             rows.append(("Lipschitz constant", self._lipschitz()))
         left, right = self.saturated
         sides = [f"{x} < {_number(left)}"] if left is not None else []
@@ -113,7 +117,9 @@ class Properties:
         lines = [f"{a} at {end}" for a, end in zip(self.asymptotes, ("-inf", "+inf"), strict=True) if a]
         if lines:
             rows.append(("asymptotes", "; ".join(lines)))
-        rows.append(("curvature", self.curvature if self.curvature != "neither" else "neither convex nor concave"))
+        rows.append(
+            ("curvature", self.curvature if self.curvature != "neither" else "neither convex nor concave")
+        )
         return tuple(rows)
 
     def _monotone(self) -> str:
@@ -174,7 +180,9 @@ class _Curve:
 
     def _abscissae(self) -> Array:
         domain = self.section.domain
-        powers = 2.0 ** np.concatenate([np.arange(-60, 12, 0.125), np.arange(12, 1023, 7.0), np.arange(-1022, -60, 31.0)])
+        powers = 2.0 ** np.concatenate(
+            [np.arange(-60, 12, 0.125), np.arange(12, 1023, 7.0), np.arange(-1022, -60, 31.0)]
+        )
         x = [np.linspace(-30, 30, 60 * 64 + 1), powers, -powers, np.zeros(1)]
         for end, sign in ((domain.low, 1), (domain.high, -1)):
             if math.isfinite(end):
@@ -335,7 +343,11 @@ class _Curve:
         """The infimum (sign -1) or supremum (sign 1), and where it is taken."""
         domain = self.section.domain
         taken = [*self.turns, *self.kinks, *(e for pair in self.dead for e in pair if math.isfinite(e))]
-        taken += [0.5 * (a + b) if math.isfinite(a + b) else (a + 1 if math.isfinite(a) else b - 1) for a, b in self.dead if math.isfinite(a) or math.isfinite(b)]
+        taken += [
+            0.5 * (a + b) if math.isfinite(a + b) else (a + 1 if math.isfinite(a) else b - 1)
+            for a, b in self.dead
+            if math.isfinite(a) or math.isfinite(b)
+        ]
         taken += [e for e in (domain.low, domain.high) if math.isfinite(e) and e in domain]
         taken += [0.0] if (not self.steepest and 0.0 in domain) else []
         for place, _ in self.jumps:
@@ -343,13 +355,20 @@ class _Curve:
         moderate = np.abs(self.x) <= _FARTHER
         best = float((sign * self.y[moderate]).max())
         for side in (-1, 1):
-            if self._grows(side, self.section.value) == math.inf and np.sign(self._value(side * 2.0**1000)) == sign:
+            if (
+                self._grows(side, self.section.value) == math.inf
+                and np.sign(self._value(side * 2.0**1000)) == sign
+            ):
                 best = math.inf
         values = {float(x): sign * self._value(float(x)) for x in taken if x in domain}
         best = max(best, *(v for v in values.values() if not math.isnan(v)), -math.inf)
         # A sum of logarithms that should be 0 is 1e-16.
         best = 0.0 if abs(best) < 1e-14 else best
-        reached = [x for x, v in values.items() if v >= best - 1e-12 * abs(best) and (math.isfinite(best) or v == best)]
+        reached = [
+            x
+            for x, v in values.items()
+            if v >= best - 1e-12 * abs(best) and (math.isfinite(best) or v == best)
+        ]
         return sign * best, min(reached, key=abs) if reached else None
 
     def _symmetry(self) -> str:
@@ -449,7 +468,10 @@ class _Curve:
         if abs(gap) <= 1e-9 * (1 + abs(float(rest[0]))):
             return Line(slope, float(rest[0]) + 0.0)
         # What is left falls as 1/x or faster: extrapolated once. A logarithm or a power falls through here.
-        if abs(gap) > 0.05 * (1 + abs(float(rest[1]))) or abs(self._value(side * 2.0**30) - slope * side * 2.0**30 - rest[1]) > abs(gap) / 16:
+        if (
+            abs(gap) > 0.05 * (1 + abs(float(rest[1])))
+            or abs(self._value(side * 2.0**30) - slope * side * 2.0**30 - rest[1]) > abs(gap) / 16
+        ):
             return None
         return Line(slope, float(f"{rest[1] + gap / (_FARTHER / _FAR - 1):.9g}"))
 
@@ -464,4 +486,6 @@ class _Curve:
         slack = 1e-11 * (np.abs(y[i]) + np.abs(y[j]) + 1)
         convex = bool(np.all(gaps >= -room) and np.all(chord >= -slack))
         concave = bool(np.all(gaps <= room) and np.all(chord <= slack))
-        return {(True, True): "affine", (True, False): "convex", (False, True): "concave"}.get((convex, concave), "neither")
+        return {(True, True): "affine", (True, False): "convex", (False, True): "concave"}.get(
+            (convex, concave), "neither"
+        )

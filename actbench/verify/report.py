@@ -120,7 +120,9 @@ class Tally:
             return
         given = dict(params or {})
         i = min((int(i) for i in wrong), key=lambda i: _size(place(i)))
-        example = CounterExample(place(i), given, float(got.flat[i]), float(expected.flat[i]), float(allowance.flat[i]))
+        example = CounterExample(
+            place(i), given, float(got.flat[i]), float(expected.flat[i]), float(allowance.flat[i])
+        )
         self._failures.append(((len(given), *_size(example.place)), example))
 
     def evidence(self) -> Evidence:

@@ -58,7 +58,9 @@ class TestEnumeration:
         normal = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
         loss, gradient = enumerated(normal, labels, blank)
         target = np.array(labels, np.int64)
-        assert get("ctc_with_logits")(logits, target, reduction="sum", blank=blank) == pytest.approx(loss, rel=1e-12)
+        assert get("ctc_with_logits")(logits, target, reduction="sum", blank=blank) == pytest.approx(
+            loss, rel=1e-12
+        )
         if math.isfinite(loss):
             mine = get("ctc_with_logits").backward(logits, target, reduction="sum", blank=blank)
             # By the chain rule: each row of log-probabilities carries one posterior, of mass 1.
@@ -99,8 +101,12 @@ def test_the_mean_divides_by_target_lengths_or_not() -> None:
     scores = -np.abs(np.random.default_rng(6).normal(0, 1, (6, 2, 4)))
     labels, lengths = np.array([[1, 2, 3], [2, 0, 0]]), np.array([3, 1])
     each = get("ctc")(scores, labels, reduction="none", target_lengths=lengths)
-    assert get("ctc")(scores, labels, target_lengths=lengths) == pytest.approx((each / lengths).mean(), rel=1e-14)
-    assert get("ctc")(scores, labels, target_lengths=lengths, mean_by="batch") == pytest.approx(each.mean(), rel=1e-14)
+    assert get("ctc")(scores, labels, target_lengths=lengths) == pytest.approx(
+        (each / lengths).mean(), rel=1e-14
+    )
+    assert get("ctc")(scores, labels, target_lengths=lengths, mean_by="batch") == pytest.approx(
+        each.mean(), rel=1e-14
+    )
 
 
 @pytest.mark.parametrize(

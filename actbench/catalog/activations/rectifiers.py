@@ -122,8 +122,8 @@ def _rrelu_slope(
     derivative=lambda x, slope: 1.0 if x > 0 else slope,
     prepare=_rrelu_slope,
     params={
-        "lower": Param(meaning="least slope", elsewhere={"torch": 1 / 8, "jax": None}),
-        "upper": Param(meaning="largest slope", elsewhere={"torch": 1 / 3, "jax": None}),
+        "lower": Param(meaning="least slope", elsewhere={"torch": 1 / 8}),
+        "upper": Param(meaning="largest slope", elsewhere={"torch": 1 / 3}),
         "training": Param((False, True), "draw a slope for each element"),
         "noise": Param(None, "a numpy Generator, or uniforms in [0, 1) of x's shape", array=True),
     },

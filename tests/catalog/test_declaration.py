@@ -1,0 +1,175 @@
+"""A declaration that contradicts itself says so in one line, when it is made."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actbench.catalog import registry
+from actbench.catalog.declaration import Declaration, Kink, Param
+from actbench.catalog.domain import Domain
+from actbench.catalog.errors import (
+    DeclarationError,
+    InputFileError,
+    ParameterError,
+    UnknownFunction,
+    UsageError,
+)
+from actbench.catalog.formula import Formula
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_declared", dict(registry._declared))
+
+
+def square(x: float) -> float:
+    """A square."""
+    return x * x
+
+
+def scaled(x: float, scale: float = 1.0) -> float:
+    """A line."""
+    return scale * x
+
+
+def bare(x: float, scale: float) -> float:
+    """A line."""
+    return scale * x
+
+
+def crossed(y: float) -> float:
+    """Nothing."""
+    return y
+
+
+def failing(x: float) -> float:
+    """It fails."""
+    raise RuntimeError("no")
+
+
+def chatty(x: float) -> Any:
+    """It returns text."""
+    return "x"
+
+
+def two(x: float) -> float:
+    return 2.0 * x
+
+
+def one_of_two(x: float, scale: float) -> float:
+    return scale
+
+
+FAULTS: dict[str, tuple[Callable[..., Any], dict[str, Any], str]] = {
+    "first argument": (crossed, {"formula": "x", "derivative": two}, r"begins with \(x\)"),
+    "no default": (bare, {"formula": "scale*x", "derivative": one_of_two}, "'scale' needs a default"),
+    "unknown parameter": (square, {"formula": "x**2", "derivative": two, "params": {"beta": Param()}}, "'beta'"),
+    "derivative's arguments": (scaled, {"formula": "scale*x", "derivative": two}, "takes 1 arguments, but needs 2"),
+    "gradient of nothing": (square, {"formula": "x**2", "derivative": two, "gradients": {"beta": two}}, "'beta'"),
+    "no derivative": (square, {"formula": "x**2"}, "has no derivative"),
+    "stranger in the formula": (square, {"formula": "x**2 + y", "derivative": two}, "names 'y'"),
+    "no formula": (square, {"formula": "x = 1", "derivative": two}, "is not an expression"),
+    "statement": (square, {"formula": "[x]", "derivative": two}, "uses List"),
+    "kink": (square, {"formula": "x**2", "derivative": two, "kinks": (Kink("delta", "0", "0", "0"),)}, "kink at 'delta'"),
+    "failing body": (failing, {"formula": "x", "derivative": two}, "fails at .*RuntimeError: no"),
+    "body returns text": (chatty, {"formula": "x", "derivative": two}, "returns str"),
+    "empty domain": (square, {"formula": "x**2", "derivative": two, "domain": "[2, 1]"}, "is empty"),
+    "no domain": (square, {"formula": "x**2", "derivative": two, "domain": "positive"}, "is not an interval"),
+    "name taken": (square, {"formula": "x**2", "derivative": two, "name": "relu"}, "'relu' belongs to relu"),
+    "alias taken": (square, {"formula": "x**2", "derivative": two, "aliases": ("linear",)}, "belongs to identity"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_one_line(name: str) -> None:
+    body, fields, message = FAULTS[name]
+    with pytest.raises(DeclarationError, match=message) as caught:
+        registry.activation(**fields)(body)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+class TestParameters:
+    def test_range(self) -> None:
+        with pytest.raises(ParameterError, match=r"alpha=-1.0 is outside its valid range \[0, inf\)"):
+            registry.find("elu").resolve({"alpha": -1.0})
+
+    def test_choice(self) -> None:
+        with pytest.raises(ParameterError, match="'none', 'torch', 'keras'"):
+            registry.find("bce").resolve({"clamp": "jax"})
+
+    def test_unknown(self) -> None:
+        with pytest.raises(ParameterError, match="its parameters: alpha"):
+            registry.find("elu").resolve({"beta": 1.0})
+
+    def test_not_a_number(self) -> None:
+        with pytest.raises(ParameterError, match="is not a number"):
+            registry.find("elu").resolve({"alpha": "big"})
+
+
+class TestFinding:
+    def test_alias_and_suggestion(self) -> None:
+        assert registry.find("logistic").name == "sigmoid"
+        with pytest.raises(UnknownFunction, match="did you mean 'sigmoid'"):
+            registry.find("sigmod")
+
+    def test_globs_and_families(self) -> None:
+        assert {d.name for d in registry.select(["*elu"])} >= {"relu", "elu", "prelu"}
+        assert {d.family for d in registry.select(["@rectifier"])} == {"rectifier"}
+        with pytest.raises(UnknownFunction, match="matches 'zz"):
+            registry.select(["zz*"])
+        with pytest.raises(UsageError, match="unknown family"):
+            registry.select(["@nothing"])
+
+    def test_every_declaration_is_complete(self, declaration: Declaration) -> None:
+        assert declaration.summary.endswith(".")
+        assert declaration.pitfalls
+        assert declaration.reference
+        assert declaration.family != "custom"
+        assert isinstance(declaration.formula, Formula)
+        assert isinstance(declaration.derivative_formula, Formula)
+
+
+class TestFiles:
+    def test_missing(self, tmp_path: Path) -> None:
+        with pytest.raises(InputFileError, match="no such file"):
+            registry.load_file(tmp_path / "none.py")
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("x = 1\n", "declares no function"),
+            ("import nothing_of_the_kind\n", ":1: ModuleNotFoundError"),
+            ("def f(:\n", ":1: SyntaxError"),
+            ("import sys\nsys.exit(3)\n", ":2: SystemExit"),
+        ],
+    )
+    def test_faults(self, tmp_path: Path, text: str, message: str) -> None:
+        file = tmp_path / "mine.py"
+        file.write_text(text)
+        with pytest.raises(DeclarationError, match=message) as caught:
+            registry.load_file(file)
+        assert "\n" not in str(caught.value)
+
+
+def test_domains() -> None:
+    assert 0.0 in Domain("[0, inf)")
+    assert 0.0 not in Domain("(0, inf)")
+    assert float("nan") not in Domain("(-inf, inf)")
+    assert Domain("{-1, 1}").members == (-1.0, 1.0)
+    assert -1 in Domain("{-1, 1}")
+    assert 0 not in Domain("{-1, 1}")
+
+
+def test_the_catalogue_imports_no_compiler() -> None:
+    code = (
+        "import sys; from actbench.catalog.registry import declarations; declarations(); "
+        "sys.exit(bool({'numba', 'matplotlib', 'rich'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,69 @@
+"""Derivatives made from formulas, or from differences, compile in both formats and stand the check."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from actbench.catalog.errors import DeclarationError
+from actbench.catalog.registry import load_file
+from actbench.kernels import bind
+from actbench.kernels.derivation import derive
+from actbench.verify.derivative import check
+
+pytest.importorskip("sympy", reason="symbolic derivatives are the extra 'symbolic'")
+FUNCTIONS = {
+    "softsign": ("x / (1 + abs(x))", "", "x / (1 + abs(x)) if fabs(x) < 1e308 else copysign(1.0, x)"),
+    "gated": ("x / (1 + exp(-beta*x))", ", beta=1.5", "damped(x, sigmoid(beta * x))"),
+    "smooth": ("log(1 + exp(x)) * tanh(x)", "", "softplus(x) * tanh(x)"),
+    "piecewise": ("max(0, min(1, x/6 + 0.5))", "", "max(0.0, min(1.0, x / 6 + 0.5))"),
+    "bell": ("exp(-x**2 / 2)", "", "exp(-0.5 * x * x)"),
+    "root": ("sqrt(x**2 + 1)", "", "sqrt(x * x + 1) if fabs(x) < 1e150 else fabs(x)"),
+}
+KINKS = {
+    "piecewise": "kinks=(Kink(at='-3', left='0', right='1/6', value='0'), Kink(at='3', left='1/6', right='0', value='0')),"
+}
+
+
+def declared(tmp_path: Path, name: str, how: str) -> object:
+    formula, parameters, body = FUNCTIONS[name]
+    file = tmp_path / f"{name}.py"
+    file.write_text(
+        "import actbench\nfrom actbench import Kink\nfrom actbench.catalog.primitives import *\n"
+        "from actbench.catalog.primitives import damped\n"
+        f"@actbench.activation(name='{how}_{name}', formula={formula!r}, derivative={how!r}, {KINKS.get(name, '')})\n"
+        f"def made(x{parameters}):\n    '''Made.'''\n    return {body}\n"
+    )
+    (declaration,) = load_file(file)
+    return declaration
+
+
+@pytest.mark.parametrize("name", [n for n in FUNCTIONS if n != "root"])
+def test_symbolic(name: str, tmp_path: Path) -> None:
+    report = check([bind(declared(tmp_path, name, "symbolic"))])  # type: ignore[arg-type]
+    assert not report.wrong, [f"{e.check}: {e.counterexample}" for e in report.wrong]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_numerical(name: str, tmp_path: Path) -> None:
+    f = bind(declared(tmp_path, name, "numerical"))  # type: ignore[arg-type]
+    report = check([f])
+    assert not report.wrong, [f"{e.check}: {e.counterexample}" for e in report.wrong]
+    x = np.linspace(-5, 5, 100)
+    # Differences in float64, of a forward pass whose literals are those of the format.
+    assert np.allclose(f.derivative(x.astype(np.float32)), f.derivative(x), rtol=1e-5, atol=1e-6)
+
+
+def test_the_body_is_made_once(tmp_path: Path) -> None:
+    declaration = declared(tmp_path, "bell", "symbolic")
+    assert derive(declaration) is derive(declaration)  # type: ignore[arg-type]
+
+
+def test_sympy_missing_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    declaration = declared(tmp_path, "root", "symbolic")
+    monkeypatch.setitem(sys.modules, "sympy", None)
+    with pytest.raises(DeclarationError, match=r"pip install 'actbench\[symbolic\]'"):
+        derive(declaration)  # type: ignore[arg-type]

@@ -1,0 +1,91 @@
+"""Properties that are found, against those that are known."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from actbench import get
+from actbench.catalog.declaration import Declaration
+from actbench.catalog.registry import load_file
+from actbench.kernels import bind
+from actbench.verify.properties import Line, properties
+
+INF = math.inf
+KNOWN: dict[str, dict[str, Any]] = {
+    "sigmoid": {"monotone": "increasing", "infimum": 0, "supremum": 1, "infimum_at": None, "symmetry": "neither",
+                "lipschitz": 0.25, "lipschitz_at": 0, "asymptotes": (Line(0, 0), Line(0, 1)), "at_zero": 0.5, "dead": ()},
+    "tanh": {"symmetry": "odd", "zero_centred": True, "bounded": True, "lipschitz": 1, "asymptotes": (Line(0, -1), Line(0, 1))},
+    "relu": {"monotone": "increasing", "infimum_at": 0, "dead": ((-INF, 0),), "curvature": "convex", "supremum": INF},
+    "leaky_relu": {"monotone": "increasing", "infimum": -INF, "asymptotes": (Line(0.01, 0), Line(1, 0)), "dead": ()},
+    "elu": {"infimum": -1, "infimum_at": None, "asymptotes": (Line(0, -1), Line(1, 0)), "dead": ()},
+    "silu": {"monotone": "neither", "curvature": "neither", "asymptotes": (Line(0, 0), Line(1, 0))},
+    "softplus": {"monotone": "increasing", "curvature": "convex", "at_zero": math.log(2)},
+    "identity": {"symmetry": "odd", "curvature": "affine", "lipschitz": 1, "zero_centred": True},
+    "step": {"monotone": "increasing", "jumps": (0.0,), "lipschitz": INF, "infimum": 0, "supremum": 1},
+    "mse": {"curvature": "convex", "infimum": 0, "infimum_at": 0, "robust": False, "symmetry": "even", "turning_points": (0.0,)},
+    "mae": {"curvature": "convex", "robust": True, "lipschitz": 1, "asymptotes": (Line(-1, 0), Line(1, 0))},
+    "huber": {"curvature": "convex", "robust": True, "asymptotes": (Line(-1, -0.5), Line(1, -0.5))},
+    "quantile": {"robust": True, "lipschitz": 0.5, "infimum_at": 0},
+    "bce": {"robust": False, "infimum": 0, "infimum_at": 1, "asymptotes": (None, None)},
+    "hinge": {"robust": True, "dead": ((1, INF),), "curvature": "convex"},
+    "cross_entropy": {"robust": True, "monotone": "decreasing", "curvature": "convex"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_known_properties(name: str) -> None:
+    found = properties(get(name))
+    for label, value in KNOWN[name].items():
+        assert getattr(found, label) == value, label
+
+
+@pytest.mark.parametrize(("name", "turn"), [("silu", -1.27846454276), ("mish", -1.19243121452)])
+def test_turning_points(name: str, turn: float) -> None:
+    found = properties(get(name))
+    assert found.turning_points == pytest.approx([turn], abs=1e-10)
+    assert found.infimum_at == found.turning_points[0]
+
+
+def test_a_logistic_units_saturation() -> None:
+    # s(1 - s) = 1/1000.
+    edge = math.log((1 + math.sqrt(1 - 4e-3)) / (1 - math.sqrt(1 - 4e-3)))
+    assert properties(get("sigmoid")).saturated == pytest.approx((-edge, edge), rel=1e-9)
+    assert properties(get("leaky_relu")).saturated == (None, None)
+
+
+def test_parameters_count() -> None:
+    assert properties(get("elu"), {"alpha": 2.0}).infimum == -2
+    assert properties(get("elu"), {"alpha": 2.0}).curvature == "neither"
+    assert properties(get("huber"), {"delta": 3.0}).lipschitz == 3
+    assert properties(get("softplus"), {"threshold": 2.0}).jumps == (2.0,)
+
+
+def test_every_function_has_rows(declaration: Declaration) -> None:
+    rows = properties(bind(declaration)).rows()
+    assert {"monotone", "range", "curvature"} <= dict(rows).keys()
+    assert all(text and len(label) <= 22 for label, text in rows)
+
+
+def test_a_users_function(tmp_path: Path) -> None:
+    file = tmp_path / "bump.py"
+    file.write_text(
+        "import actbench\n"
+        "@actbench.activation(formula='2*x / (1 + x**2)', derivative=lambda x: 2 * (1 - x*x) / ((1 + x*x) * (1 + x*x)))\n"
+        "def bump(x):\n    '''A bump.'''\n    return 2 * x / (1 + x * x)\n"
+    )
+    (declared,) = load_file(file)
+    found = properties(bind(declared))
+    assert (found.infimum, found.supremum) == pytest.approx((-1, 1), rel=1e-12)
+    assert found.turning_points == pytest.approx((-1, 1), abs=1e-9)
+    assert found.symmetry == "odd"
+    assert found.lipschitz == pytest.approx(2, rel=1e-12)
+    assert found.asymptotes == (Line(0, 0), Line(0, 0))
+
+
+def test_sections_agree_with_the_rows_of_numbers() -> None:
+    assert np.isfinite(properties(get("ctc")).lipschitz)
