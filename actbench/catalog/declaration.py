@@ -52,7 +52,7 @@ class Param:
                 choices = ", ".join(repr(choice) for choice in self.valid)
                 raise ParameterError(f"{function}: {name}={value!r} is not one of {choices}")
             return
-        if self.array and getattr(value, "ndim", False):
+        if self.array and (getattr(value, "ndim", False) or isinstance(value, list | tuple)):
             return
         try:
             number = float(value)

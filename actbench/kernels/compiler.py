@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import os
 import pickle
 import sys
@@ -25,6 +26,7 @@ import llvmlite
 import numba
 import numpy as np
 import platformdirs
+from numba.core.bytecode import FunctionIdentity
 from numba.core.caching import _Cache
 from numba.core.compiler import CompileResult
 from numba.core.registry import cpu_target
@@ -156,6 +158,10 @@ def compile_kernel(
 
             lowering.install()
             bodies = tuple(specialize(b, dtype, jitable, integers=integers) for b in bodies)
+            # Numba numbers its functions from 1 in every process, and the number is all that tells the symbols of
+            # one template's kernels apart: two that were compiled in two processes and are loaded into a third
+            # would be one symbol, and the second would silently run the first one's code.
+            FunctionIdentity._unique_ids = itertools.count(int(key[:12], 16))
         dispatcher = numba.njit(**_OPTIONS)(template(*bodies, *options))
         dispatcher._cache = cache
         dispatcher.compile(signature)

@@ -98,7 +98,7 @@ def _numerical(declaration: Declaration) -> list[str]:
         f"{x} = {x} if fabs({x}) < 1e300 else copysign(1e300, {x})",
         f"h = {STEP!r} * maximum(fabs({x}), 1.0)",
         *near,
-        *(["h = maximum(h, 1e-290)"] if near else []),
+        *([f"h = maximum(h, 1e-8 * maximum(fabs({x}), 1e-280))"] if near else []),
         f"coarse = 8.0 * ({f('+ h')} - {f('- h')}) - ({f('+ 2.0 * h')} - {f('- 2.0 * h')})",
         f"fine = 8.0 * ({f('+ 0.5 * h')} - {f('- 0.5 * h')}) - ({f('+ h')} - {f('- h')})",
         "return (32.0 * fine - coarse) / (180.0 * h)",
@@ -134,7 +134,7 @@ def _symbolic(declaration: Declaration) -> list[str]:
     lines = _conventions(declaration)
     if any(slope.has(g) or any(e.has(g) for _, e in shared) for g in reader.gates):
         # A product of infinity and a gate that has closed is NaN; the limit is read where both are numbers.
-        lines.append(f"{x} = {x} if fabs({x}) < inf else copysign(1e150, {x})")
+        lines.append(f"{x} = {x} if fabs({x}) < 1e300 else copysign(1e300, {x})")
     return [
         *lines,
         *(f"{name} = {printed(value)}" for name, value in shared),
@@ -148,15 +148,15 @@ class _Reader:
     def __init__(self, sympy: Any) -> None:
         self.sympy = sympy
 
-        class sigmoid(sympy.Function):  # type: ignore[misc,name-defined]  # noqa: N801
+        class sigmoid(sympy.Function):  # type: ignore[misc]  # noqa: N801
             def fdiff(self, argindex: int = 1) -> Expr:
                 return sigmoid(self.args[0]) * sigmoid(-self.args[0])
 
-        class softplus(sympy.Function):  # type: ignore[misc,name-defined]  # noqa: N801
+        class softplus(sympy.Function):  # type: ignore[misc]  # noqa: N801
             def fdiff(self, argindex: int = 1) -> Expr:
                 return sigmoid(self.args[0])
 
-        class tanh(sympy.Function):  # type: ignore[misc,name-defined]  # noqa: N801
+        class tanh(sympy.Function):  # type: ignore[misc]  # noqa: N801
             def fdiff(self, argindex: int = 1) -> Expr:
                 return 4 * sigmoid(2 * self.args[0]) * sigmoid(-2 * self.args[0])
 
@@ -182,9 +182,8 @@ class _Reader:
     def _node(self, node: ast.expr) -> Any:
         sympy = self.sympy
         if isinstance(node, ast.Constant):
-            return (
-                sympy.Integer(node.value) if float(node.value).is_integer() else sympy.Float(node.value, 17)
-            )
+            number = float(node.value)  # type: ignore[arg-type]
+            return sympy.Integer(number) if number.is_integer() else sympy.Float(number, 17)
         if isinstance(node, ast.Name):
             return {"pi": sympy.pi, "inf": sympy.oo}.get(node.id, sympy.Symbol(node.id, real=True))
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):

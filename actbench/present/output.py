@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from actbench.catalog.errors import OutputError, UsageError
 from actbench.present.table import WIDTH
+from actbench.present.theme import defaults
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -138,21 +139,26 @@ def write_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
 
 def figure_bytes(figure: Figure, format: str) -> bytes:
     """The figure as a file of the format "png", "svg" or "pdf", without dates."""
+    with defaults({"svg.hashsalt": "actbench"}):
+        return _png(figure) if format == "png" else _vector(figure, format)
+
+
+def _png(figure: Figure) -> bytes:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+    size = canvas.get_width_height()
+    image = Image.frombuffer("RGBA", size, canvas.buffer_rgba(), "raw", "RGBA", 0, 1).convert("RGB")
+    palette = image.quantize(_PALETTE, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     buffer = io.BytesIO()
-    if format == "png":
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from PIL import Image
+    palette.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
 
-        canvas: Any = FigureCanvasAgg(figure)
-        canvas.draw()
-        size = canvas.get_width_height()
-        image = Image.frombuffer("RGBA", size, canvas.buffer_rgba(), "raw", "RGBA", 0, 1).convert("RGB")
-        palette = image.quantize(_PALETTE, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-        palette.save(buffer, "PNG", optimize=True)
-        return buffer.getvalue()
-    import matplotlib
 
+def _vector(figure: Figure, format: str) -> bytes:
+    buffer = io.BytesIO()
     metadata = {"Creator": "actbench", "Date" if format == "svg" else "CreationDate": None}
-    with matplotlib.rc_context({"svg.hashsalt": "actbench"}):
-        figure.savefig(buffer, format=format, metadata=metadata)
+    figure.savefig(buffer, format=format, metadata=metadata)
     return buffer.getvalue()

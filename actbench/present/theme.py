@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,17 @@ if TYPE_CHECKING:
 DPI = 160
 WIDTH, HEIGHT = 1600, 900
 """Pixels of a plot; its smallest text, of 12 points, is 10 pixels high where it is shown 600 wide."""
+
+
+@contextmanager
+def defaults(settings: Mapping[str, Any]) -> Iterator[None]:
+    """Matplotlib's own defaults with these settings, whatever the user's matplotlibrc says."""
+    import matplotlib
+
+    every: Any = {k: v for k, v in matplotlib.rcParamsDefault.items() if "backend" not in k}
+    every.update(settings)
+    with matplotlib.rc_context(every):
+        yield
 
 
 @dataclass(frozen=True)
@@ -60,18 +71,11 @@ class Theme:
             "lines.solid_capstyle": "round",
             "lines.dash_capstyle": "butt",
             "mathtext.fontset": "cm",
-            "svg.hashsalt": "actbench",
         }
 
-    @contextmanager
-    def applied(self) -> Iterator[None]:
+    def applied(self) -> AbstractContextManager[None]:
         """Matplotlib's own defaults under this theme, whatever the user's matplotlibrc says."""
-        import matplotlib
-
-        settings: Any = {k: v for k, v in matplotlib.rcParamsDefault.items() if "backend" not in k}
-        settings.update(self.rc)
-        with matplotlib.rc_context(settings):
-            yield
+        return defaults(self.rc)
 
     def figure(self, width: int = WIDTH, height: int = HEIGHT) -> Figure:
         """An empty figure of that many pixels; call it, and draw, inside ``applied()``."""

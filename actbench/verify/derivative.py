@@ -81,7 +81,7 @@ def _draw(rng: np.random.Generator, valid: Domain, default: float) -> float:
         return float(rng.choice(valid.members))
     low, high = valid.low, valid.high
     if isinstance(default, int) and not isinstance(default, bool):
-        return int(rng.integers(max(low, default), min(high, default + 4), endpoint=True))
+        return int(rng.integers(int(max(low, default)), int(min(high, default + 4)), endpoint=True))
     if math.isfinite(low) and math.isfinite(high):
         drawn = rng.uniform(low, high)
     elif math.isfinite(low):
@@ -103,7 +103,7 @@ def _valid(declaration: Declaration, given: Params) -> bool:
 
 
 def abscissae(domain: Domain = REALS, kinks: Iterable[float] = (), origin: float = 0.0) -> Array:
-    """Points for a check: simple numbers, a dense stretch round 0, every exponent, and the approach to kinks and ends."""
+    """Points for a check: simple numbers, a dense stretch, every exponent, the approach to kinks and ends."""
     rng = np.random.default_rng(1)
     exponents = np.concatenate(
         [np.arange(-60.0, 12, 0.5), np.arange(-1000.0, -60, 40), np.arange(12.0, 1000, 40)]
@@ -129,9 +129,10 @@ def abscissae(domain: Domain = REALS, kinks: Iterable[float] = (), origin: float
 def _one_ulp_apart(curve: Callable[[Array], Array], x: Array, relative: float) -> Array:
     """How much a value moves when x does by a share of itself: what rounding inside may cost."""
     y = curve(x)
-    moved = [np.abs(curve(x * (1 + s * relative)) - y) for s in (-1, 1)]
-    # The larger one could be beyond the domain's end; NaN there says nothing.
-    return np.fmax(*moved)
+    below, above = (np.abs(curve(x * (1 + s * relative)) - y) for s in (-1, 1))
+    # One may lie beyond the domain's end; NaN there says nothing.
+    moved: Array = np.fmax(below, above)
+    return moved
 
 
 def _unsteady(derivative: Callable[[Array], Array], x: Array) -> Array:
@@ -141,6 +142,11 @@ def _unsteady(derivative: Callable[[Array], Array], x: Array) -> Array:
         other = derivative(x * (1 + share * differences.STEP / 64))
         changed |= np.abs(other - got) > 0.05 * np.maximum(np.abs(other), np.abs(got))
     return changed & (np.abs(x) > 100)
+
+
+def _on(axis: str, x: Array, fixed: Place = ()) -> Callable[[int], Place]:
+    """The places of points on a curve."""
+    return lambda i: ((axis, float(x[i])), *fixed)
 
 
 def _or_zero(found: differences.Slope, flat: Array) -> tuple[Array, Array]:
@@ -188,21 +194,25 @@ class _Checker:
         kinks = tuple(k for k in kinks if math.isfinite(k[0]))
         places = [k[0] for k in kinks]
 
-        def place(x: Array) -> Callable[[int], Place]:
-            return lambda i: ((axis, float(x[i])), *fixed)
-
+        # A numerical derivative has no shorter step than 1e-8.
+        for p in places if self.rough else ():
+            x = x[np.abs(x - p) > 1e-6 * max(1.0, abs(p))]
         got = derivative(x)
         found = differences.slope(
             lambda t: value(x + t), differences.reach_within(x, places, domain.low, domain.high), at=x
         )
         if self.rough:
-            found = differences.Slope(found.value, 50 * found.error + 1e-9 * np.abs(found.value))
+            # A step of 1e-3 crosses bends of the slope, and is long in a steep tail.
+            scale = np.maximum(np.abs(found.value), np.abs(value(x)) / np.maximum(np.abs(x), 1.0))
+            found = differences.Slope(found.value, found.error + 1e-3 * np.abs(found.value) + 1e-9 * scale)
         found = differences.Slope(found.value, np.where(_unsteady(derivative, x), np.inf, found.error))
         y, flat = value(x), np.zeros(x.shape, bool)
         # A stretch from kink to kink on which the value is one constant is flat, though its last bits hide slopes.
         for piece in np.split(np.arange(x.size), np.searchsorted(x, sorted(places))):
             flat[piece] = piece.size > 1 and bool(np.all(y[piece] == y[piece[0]]))
-        self.tally("derivative", "differences").add(got, *_or_zero(found, flat & (got == 0)), place(x), given)
+        self.tally("derivative", "differences").add(
+            got, *_or_zero(found, flat & (got == 0)), _on(axis, x, fixed), given
+        )
         if kinks:
             self._kinks(value, derivative, kinks, axis, fixed, given)
         self._undeclared(value, derivative, places, x, axis, fixed, given)
@@ -211,7 +221,9 @@ class _Checker:
         bounds = self.f.declaration.range
         clipped = np.clip(y, bounds.low, bounds.high)
         room = 1e-12 * np.maximum(1.0, np.minimum(np.abs(clipped), 1e300))
-        self.tally("range", "declared range").add(y, clipped, room, place(x), given, relative=False)
+        self.tally("range", "declared range").add(
+            y, clipped, room, _on(axis, x, fixed), given, relative=False
+        )
         self._special(value, derivative, axis, fixed, given)
 
     def _kinks(
@@ -238,7 +250,7 @@ class _Checker:
             others = [p for p in places if p != at]
             for side, declared in ((-1, left), (1, right)):
                 beside = np.nextafter(where, side * math.inf)
-                if not (domain.low <= beside[0] <= domain.high) or math.isinf(declared):
+                if not (domain.low <= beside[0] <= domain.high) or math.isinf(declared) or self.rough:
                     continue
                 tally.add(
                     derivative(beside),
@@ -283,23 +295,20 @@ class _Checker:
                 low, y_low = np.where(first, low, middle), np.where(first, y_low, y)
                 high, y_high = np.where(first, middle, high), np.where(first, y, y_high)
             left, right = _unordered(low), _unordered(high)
-            # A steep but continuous curve moves as much between the next neighbours on either side.
-            beside = np.fmax(
+            # A steep but continuous curve moves as much between the next neighbours on both sides.
+            beside = np.fmin(
                 np.abs(curve(np.nextafter(left, -math.inf)) - y_low),
                 np.abs(curve(np.nextafter(right, math.inf)) - y_high),
             )
             jump = np.abs(y_high - y_low) > np.maximum(np.maximum(1e-6 * local, 1e-9 * scale), 30 * beside)
             close = np.zeros(jump.shape, bool)
             for p in places:
-                close |= (np.abs(left - p) <= 1e-12 * max(1.0, abs(p))) | (
-                    np.abs(right - p) <= 1e-12 * max(1.0, abs(p))
-                )
+                near = (1e-6 if self.rough else 1e-12) * max(1.0, abs(p))
+                close |= (np.abs(left - p) <= near) | (np.abs(right - p) <= near)
             fault = jump & ~close & np.isfinite(local)
             expected = np.where(fault, y_low, y_high)
             at = np.where(np.abs(left) < np.abs(right), left, right)
-            tally.add(
-                y_high, expected, 0.0, lambda i, at=at: ((axis, float(at[i])), *fixed), given, relative=False
-            )  # type: ignore[misc]
+            tally.add(y_high, expected, 0.0, _on(axis, at, fixed), given, relative=False)
 
     def _formula(
         self,
@@ -325,12 +334,12 @@ class _Checker:
         def place(i: int) -> Place:
             return ((axis, float(chosen[i])), *fixed)
 
-        judged = (
+        judged: tuple[tuple[str, Callable[[Array], Array], Callable[[dict[str, Any]], float]], ...] = (
             ("value", value, lambda p: exact.value(declaration, p)),
             ("derivative, tails", derivative, lambda p: exact.derivative(declaration, p, axis)),
         )
-        for name, curve, judge in judged[: 1 if self.rough else 2]:
-            expected = np.array([judge(p) for p in points])
+        for name, curve, exactly in judged[: 1 if self.rough else 2]:
+            expected = np.array([exactly(p) for p in points])
             # Beside that, what a last bit of x is worth: roots of the derivative.
             room = _WRONG * np.abs(expected) + 1e-320 + 8 * _one_ulp_apart(curve, chosen, 2.0**-52)
             room[np.isnan(expected)] = np.nan
@@ -402,7 +411,7 @@ class _Checker:
                 wanted = far if settled else math.copysign(math.inf, far)
                 tally.add(
                     np.array([limit]), np.array([wanted]), 1e-9 * abs(wanted) if settled else 0.0,
-                    lambda i, end=end: ((axis, end), *fixed), given, relative=False,
+                    _on(axis, np.array([end]), fixed), given, relative=False,
                 )  # fmt: skip
 
     def narrow(
@@ -625,9 +634,7 @@ class _Pairwise(_Checker):
                     lambda t: np.array([float(f(pred + t[0] * v, target, reduction=reduction, **given))]),  # noqa: B023
                     np.array([reach]),
                 )
-                tally.add(
-                    got, found.value, found.error, lambda i: (("pred[0, 0]", float(pred[0, 0])),), given
-                )
+                tally.add(got, found.value, found.error, _on("pred[0, 0]", pred[0, :1]), given)
 
 
 class _Rowwise(_Checker):
@@ -722,8 +729,8 @@ class _Classification(_Checker):
                     for more in ({}, {"weight": weight}):
                         self._gradient(pred, target, {**given, **more})
             for target in (index, soft):
-                for more in ({}, {"weight": weight}, {"ignore_index": 1}):
-                    self._reduced(self.rng.normal(size=(4, classes)), target, {**given, **more})
+                for options in ([], [("weight", weight)], [("ignore_index", 1)]):
+                    self._reduced(self.rng.normal(size=(4, classes)), target, given | dict(options))
         pred, index = self.rng.normal(0, 4, (16, 100)), self.rng.integers(0, 100, 16)
         both = {"pred": pred, "target": index}
         self.narrow(lambda p, y, **q: f(p, y, reduction="none", **q), both, given, "value", rows=True)
@@ -733,7 +740,7 @@ class _Classification(_Checker):
 
     def _gradient(self, pred: Array, target: Array, given: dict[str, Any]) -> None:
         """Every entry of the gradient against differences in that logit."""
-        f, (rows, classes) = self.f, pred.shape
+        f, classes = self.f, pred.shape[1]
         row, column = (i.reshape(-1) for i in np.indices(pred.shape))
         got = f.backward(pred, target, reduction="none", **given)[row, column]
         unit = np.eye(classes)[column]

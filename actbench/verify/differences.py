@@ -105,9 +105,9 @@ def _richardson(
 def _noise(along: Callable[[Array], Array], h: Array, side: int) -> Array:
     """The size of a value's rounding errors, by fourth differences of neighbours (Moré and Wild 2011)."""
     worst = np.zeros(h.shape)
-    for end in (-1, 1) if side == 0 else (side,):
-        y = np.stack([along(end * h * (1 + k * 2.0**-30)) for k in range(7)])
-        worst = np.maximum(worst, np.abs(np.diff(y, 4, axis=0)).max(axis=0) / 4)
+    for end in (-1, 1) if side == 0 else (side, 5 * side):
+        y = np.stack([along(end * h * (1 + k * 2.0**-30)) for k in range(9)])
+        worst = np.maximum(worst, np.abs(np.diff(y, 4, axis=0)).max(axis=0) / 3)
     return worst
 
 

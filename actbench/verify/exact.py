@@ -116,6 +116,6 @@ def gradient(scalar: Callable[[list[Any]], Any], x: Sequence[float]) -> list[flo
     with mp.workprec(256 + 4 * int(max(map(abs, x)))):
         row = [mp.mpf(float(v)) for v in x]
         return [
-            float(mp.diff(lambda t, i=i: scalar([*row[:i], t, *row[i + 1 :]]), row[i]))  # type: ignore[misc]
+            float(mp.diff(lambda t, i=i: scalar([*row[:i], t, *row[i + 1 :]]), row[i]))
             for i in range(len(row))
         ]

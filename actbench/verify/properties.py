@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -258,7 +259,7 @@ class _Curve:
         sign = self._signs()
         steep = np.flatnonzero(sign)
         places = []
-        for i, j in zip(steep[:-1], steep[1:], strict=True):
+        for i, j in itertools.pairwise(steep):
             if sign[i] != sign[j] and abs(self.x[j]) < _FARTHER:
                 upper = sign[j]
                 low, high = float(self.x[i]), float(self.x[j])
@@ -377,7 +378,8 @@ class _Curve:
             return "neither"
         x = self.x[(self.x > 0) & (self.x < domain.high)]
         x = x[~np.isin(x, self.kinks) & ~np.isin(-x, self.kinks)]
-        x = x[np.abs(x) < 2.0**500]
+        # Below, pred - target has lost digits; above, squares overflow.
+        x = x[(x > 1e-3) & (x < 2.0**500)]
         with np.errstate(all="ignore"):
             y, mirrored = self.section.value(x), self.section.value(-x)
         room = 1e-12 * np.abs(y)
@@ -460,7 +462,7 @@ class _Curve:
             y, s = self.section.value(x), self.section.slope(x)
         if not np.isfinite(s).all() or abs(s[1] - s[0]) > 1e-4 * max(1.0, abs(s[1])):
             return None
-        slope = float(s[1]) if s[0] == s[1] else round(float(s[1]), 10)
+        slope = (float(s[1]) if s[0] == s[1] else round(float(s[1]), 10)) + 0.0
         rest = y - slope * x
         if not np.isfinite(rest).all():
             return None
@@ -473,7 +475,7 @@ class _Curve:
             or abs(self._value(side * 2.0**30) - slope * side * 2.0**30 - rest[1]) > abs(gap) / 16
         ):
             return None
-        return Line(slope, float(f"{rest[1] + gap / (_FARTHER / _FAR - 1):.9g}"))
+        return Line(slope, round(float(rest[1]) + gap / (_FARTHER / _FAR - 1), 9) + 0.0)
 
     def _curvature(self) -> str:
         inner = (np.abs(self.x) <= 40) & np.isfinite(self.y) & np.isfinite(self.s)

@@ -27,6 +27,12 @@ def test_the_ceiling_moves_the_same_bytes(reads: int, writes: int, kind: str, si
     assert abs(moved - 4 * size * (reads + writes)) <= 4 * STREAMS[kind] or size == 1
 
 
+def test_no_two_streams_begin_at_the_same_place_in_a_page() -> None:
+    call = next(Ceiling()(workload(2, 1, 2**16)).calls)
+    places = {a.ctypes.data % 4096 for a in call.args}
+    assert len(places) == 3, "every load would wait for a store that only looks like its own"
+
+
 def test_a_loss_of_class_indices_reads_one_stream() -> None:
     arrays = {"pred": np.zeros((100, 1000)), "target": np.zeros(100, int), "out": np.zeros(100)}
     load = Workload(lambda: None, 10**5, 800_800, 800, arrays)

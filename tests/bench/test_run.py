@@ -210,6 +210,16 @@ def test_a_journal_is_an_unfinished_run_even_with_its_last_line_cut(
     assert [f.name for f in tmp_path.iterdir()] == [RUN_FILE]
 
 
+def test_a_journal_knows_more_than_the_run_file_that_it_resumed(run: Run, tmp_path: Path) -> None:
+    begun = replace(run, cells=run.cells[:1], complete=False)
+    save_run(begun, tmp_path / RUN_FILE)
+    store = Store(tmp_path)
+    store.open(begun)
+    store.add(run.cells[1])
+    assert load_run(tmp_path).cells == run.cells
+    store.close(run)
+
+
 def test_a_journal_that_never_began_is_refused(tmp_path: Path) -> None:
     (tmp_path / JOURNAL_FILE).write_text('{"schema":1')
     with pytest.raises(InputFileError, match="first line is incomplete"):

@@ -66,6 +66,7 @@ def one_of_two(x: float, scale: float) -> float:
     return scale
 
 
+KINK = Kink("delta", "0", "0", "0")
 FAULTS: dict[str, tuple[Callable[..., Any], dict[str, Any], str]] = {
     "first argument": (crossed, {"formula": "x", "derivative": two}, r"begins with \(x\)"),
     "no default": (bare, {"formula": "scale*x", "derivative": one_of_two}, "'scale' needs a default"),
@@ -76,7 +77,7 @@ FAULTS: dict[str, tuple[Callable[..., Any], dict[str, Any], str]] = {
     "stranger in the formula": (square, {"formula": "x**2 + y", "derivative": two}, "names 'y'"),
     "no formula": (square, {"formula": "x = 1", "derivative": two}, "is not an expression"),
     "statement": (square, {"formula": "[x]", "derivative": two}, "uses List"),
-    "kink": (square, {"formula": "x**2", "derivative": two, "kinks": (Kink("delta", "0", "0", "0"),)}, "kink at 'delta'"),
+    "kink": (square, {"formula": "x**2", "derivative": two, "kinks": (KINK,)}, "kink at 'delta'"),
     "failing body": (failing, {"formula": "x", "derivative": two}, "fails at .*RuntimeError: no"),
     "body returns text": (chatty, {"formula": "x", "derivative": two}, "returns str"),
     "empty domain": (square, {"formula": "x**2", "derivative": two, "domain": "[2, 1]"}, "is empty"),

@@ -149,3 +149,22 @@ def test_calls_from_many_threads_compile_once_and_agree():
         results = list(pool.map(lambda i: f(x, threads=1 + i % 3), range(32)))
     for result in results:
         np.testing.assert_array_equal(result, results[0])
+
+
+def test_kernels_compiled_in_two_processes_do_not_answer_for_one_another_in_a_third(tmp_path: Path) -> None:
+    """One template, one signature: their symbols differ by a number that Numba restarts in every process."""
+
+    def answer(*pairs: tuple[str, str]) -> list[str]:
+        calls = (f"print(get({n!r}).backward(np.ones(1), np.array([0.5]), wrt={w!r}))" for n, w in pairs)
+        code = "\n".join(["import numpy as np", "from actbench import get", *calls])
+        env = {**os.environ, "ACTBENCH_CACHE_DIR": str(tmp_path)}
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+        )
+        return done.stdout.split()
+
+    swish, elu = ("swish", "beta"), ("elu", "alpha")
+    apart = answer(swish) + answer(elu)
+    assert apart[0] != apart[1]
+    assert answer(swish, elu) == apart
+    assert answer(elu, swish) == apart[::-1]

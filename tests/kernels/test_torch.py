@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -145,10 +145,9 @@ def test_cross_entropy(reduction: str, weighted: bool, smoothing: float, kind: s
 
 
 class TestCTC:
-    steps, count, classes = 12, 3, 6
     logits = RNG.normal(0, 1, (12, 3, 6))
     labels = np.array([[1, 2, 2, 4], [3, 3, 3, 1], [5, 1, 1, 1]])
-    lengths = {"input_lengths": np.array([12, 10, 7]), "target_lengths": np.array([4, 3, 1])}
+    lengths: ClassVar = {"input_lengths": np.array([12, 10, 7]), "target_lengths": np.array([4, 3, 1])}
 
     def torch_loss(self, log_probs: Any, reduction: str, **more: Any) -> Any:
         i, t = (torch.tensor(self.lengths[k]) for k in ("input_lengths", "target_lengths"))

@@ -120,6 +120,14 @@ def test_undeclared_jumps_are_found_where_they_are(at):
     assert kink.values[2] == 1
 
 
+@pytest.mark.parametrize("at", [0.1, 0.3, 0.7, -0.7, 1.9])
+def test_a_place_of_few_digits_is_met_exactly(at):
+    """Else the value there would be read beside it, and the filled dot could stand on the wrong side."""
+    (kink,) = trace(section_of(lambda x: np.where(x <= at, 0.0, 1.0)), -3, 3).kinks
+    assert kink.at == at
+    assert kink.values == (0, 0, 1)
+
+
 def test_stairs_stand_on_the_right_side():
     kinks = trace(section_of(np.floor), -2.5, 2.5).kinks
     assert [(k.at, k.values) for k in kinks] == [(n, (n - 1, n, n)) for n in (-2, -1, 0, 1, 2)]
@@ -130,10 +138,12 @@ def test_steep_is_not_a_jump(steepness):
     assert trace(section_of(lambda x: np.tanh(steepness * x)), -3, 3).kinks == ()
 
 
-def test_a_pole_is_a_break():
-    drawn = trace(section_of(lambda x: 1 / x, lambda x: -1 / x**2), -2, 2)
-    assert [k.at for k in drawn.kinks] == [0.0]
-    assert all(np.isfinite(y).all() for _, y, _ in drawn.pieces)
+@pytest.mark.parametrize("at", [0.0, 0.0037])
+def test_no_line_crosses_a_pole(at):
+    for x, y, _ in trace(section_of(lambda x: 1 / (x - at)), -2, 2).pieces:
+        before, after = (x < at) & np.isfinite(y), (x > at) & np.isfinite(y)
+        joined = before[:-1] & after[1:]
+        assert not joined.any()
 
 
 def test_a_function_that_python_cannot_evaluate_is_left_to_the_kernels():

@@ -144,6 +144,10 @@ def test_asymptotes_are_drawn_where_the_curve_nears_them(name, equations):
     assert {w for w in words(draw(name)) if w.startswith("y = ")} == equations
 
 
+def test_a_view_too_narrow_for_an_asymptote_shows_none():
+    assert not [w for w in words(draw("sigmoid", limits=(-1, 1))) if w.startswith("y = ")]
+
+
 def test_a_family_has_a_labelled_curve_a_value():
     figure = draw("elu", params={"alpha": ("0.1", "0.3", "1")}, deriv=True)
     for axes in figure.axes:
@@ -229,7 +233,7 @@ def test_spread_leaves_alone_what_is_apart(steps):
     assert spread(places, 40, 0, 1000) == pytest.approx(places)
 
 
-def test_the_users_matplotlib_settings_change_nothing(monkeypatch):
+def test_the_users_matplotlib_settings_change_nothing():
     import matplotlib
 
     before = output.figure_bytes(draw("relu", deriv=True), "png")

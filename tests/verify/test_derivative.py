@@ -8,12 +8,18 @@ import numpy as np
 import pytest
 
 from actbench import get
+from actbench.catalog import registry
 from actbench.catalog.declaration import Declaration
 from actbench.catalog.errors import InfeasibleError, ParameterError
 from actbench.catalog.registry import load_file
 from actbench.kernels import bind
 from actbench.verify.derivative import check, evidence, settings
 from actbench.verify.report import Evidence, Report
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_declared", dict(registry._declared))
 
 
 def test_the_catalogue_is_right(declaration: Declaration) -> None:
@@ -34,7 +40,10 @@ from actbench.catalog.primitives import sign
 
 # A function with a fault, and the pair of check and judge that must find it.
 MUTANTS = {
-    "wrong_sign": ("x / (1 + exp(-x))", "lambda x: sigmoid(x) * (1 - x * sigmoid(-x))", "x * sigmoid(x)", "derivative", "differences"),
+    "wrong_sign": (
+        "x / (1 + exp(-x))", "lambda x: sigmoid(x) * (1 - x * sigmoid(-x))", "x * sigmoid(x)",
+        "derivative", "differences",
+    ),
     "factor": ("x**2 / 2", "lambda x: 1.0001 * x", "0.5 * x * x", "derivative", "differences"),
     "tail_cut": (
         "tanh(x)", "lambda x: 4.0 * sigmoid(2 * x) * sigmoid(-2 * x) if fabs(x) < 12 else 0.0", "tanh(x)",
@@ -61,12 +70,14 @@ MUTANTS = {
     "undeclared_jump": (
         "x if x < 2 else x + 1", "lambda x: 1.0", "x if x < 2 else x + 1", "undeclared kinks", "bisection",
     ),
-    "nan_lost": ("max(x, 0)", "lambda x: 0.0 if not x > 0 else 1.0", "x if x > 0 else 0.0 * 0.0", None, None),
     "overflow": (
         "x * tanh(log(1 + exp(x)))", "lambda x: 1.0", "x * (exp(x) * (exp(x) + 2)) / (exp(x) * (exp(x) + 2) + 2)",
         "special values", "limits",
     ),
-    "out_of_range": ("1.5 * tanh(x)", "lambda x: 6.0 * sigmoid(2 * x) * sigmoid(-2 * x)", "1.5 * tanh(x)", "range", "declared range"),
+    "out_of_range": (
+        "1.5 * tanh(x)", "lambda x: 6.0 * sigmoid(2 * x) * sigmoid(-2 * x)", "1.5 * tanh(x)",
+        "range", "declared range",
+    ),
 }  # fmt: skip
 
 
@@ -81,7 +92,7 @@ def wrong(found: tuple[Evidence, ...]) -> set[tuple[str, str]]:
     return {(e.check, e.judge) for e in Report(found).wrong}
 
 
-@pytest.mark.parametrize("name", [n for n in MUTANTS if MUTANTS[n][3]])
+@pytest.mark.parametrize("name", MUTANTS)
 def test_a_planted_fault_is_found(name: str, tmp_path: Path) -> None:
     formula, derivative, body, checked, judge = MUTANTS[name]
     bounds = ", range='[-1, 1]'" if name == "out_of_range" else ""
@@ -112,7 +123,8 @@ def test_the_smallest_counterexample_is_a_simple_number(tmp_path: Path) -> None:
 PARAMETERS = {
     "beta_dropped": (
         "x / (1 + exp(-beta*x))", "beta", "lambda x, beta: sigmoid(beta*x) * (1.0 + x * sigmoid(-beta*x))",
-        "x * sigmoid(beta * x)", "lambda x, beta: x * x * sigmoid(beta*x) * sigmoid(-beta*x)", ("derivative", "differences"),
+        "x * sigmoid(beta * x)", "lambda x, beta: x * x * sigmoid(beta*x) * sigmoid(-beta*x)",
+        ("derivative", "differences"),
     ),
     "f_plus_one": (
         "x if x > 0 else alpha*(exp(x) - 1)", "alpha", "lambda x, alpha: 1.0 if x > 0 else alpha * expm1(x) + 1.0",

@@ -1,0 +1,95 @@
+"""``actbench plot``, ``list`` and ``show`` as they are called: files, names and what is printed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from actbench.bench.run import save_run
+from actbench.cli import run
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch, capsys):
+    """Run a command line in an empty folder: its exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        code = run(list(arguments))
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("arguments", "file"),
+    [
+        (["relu"], "relu.png"),
+        (["swish", "lrelu"], "swish-leaky_relu.png"),
+        (["elu", "--param", "alpha=0.1,0.3,1", "--deriv"], "elu.png"),
+        (["@gated"], "swish-silu-mish.png"),
+        (["--all", "--deriv"], "gallery.png"),
+        (["*"], "gallery.png"),
+        (["mse", "--range", "-1:1", "--theme", "dark"], "mse.png"),
+        (["bce", "--output", "b.svg"], "b.svg"),
+        (["bce", "--output", "b.pdf"], "b.pdf"),
+        (["bce", "--output", "new/"], "new/bce.png"),
+        (["run.json"], "throughput.png"),
+        (["run.json", "gelu"], "throughput-gelu.png"),
+    ],
+    ids=" ".join,
+)
+def test_the_path_of_the_picture_is_printed(arguments, file, call, tmp_path, make_run):
+    save_run(make_run(), tmp_path / "run.json")
+    assert call("plot", *arguments) == (0, f"{file}\n", "")
+    assert (tmp_path / file).stat().st_size > 1000
+
+
+def test_plot_json(call):
+    code, out, _ = call("plot", "relu", "--json")
+    assert (code, json.loads(out)) == (0, {"path": "relu.png"})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["relu", "mse"], "no axis in common"),
+        (["--all", "--param", "alpha=1"], "leave out --param"),
+        (["relu", "--theme", "blue"], "choose light or dark"),
+        (["relu", "--output", "-", "--json"], "both want stdout"),
+        (["run.json", "--deriv"], "run.json is a run"),
+        (["run.json", "mish"], "holds no mish"),
+        (["bce", "--range", "2:3"], "shows none of it"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_mistake_draws_nothing(arguments, message, call, tmp_path, make_run):
+    save_run(make_run(), tmp_path / "run.json")
+    code, out, err = call("plot", *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert [p.name for p in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_list_filters(call):
+    _, everything, _ = call("list")
+    _, losses, _ = call("list", "--kind", "loss")
+    _, family, _ = call("list", "--family", "gated")
+    assert "Activations" in everything
+    assert "Activations" not in losses
+    assert "mse" in losses
+    assert len(family.splitlines()) < len(everything.splitlines()) / 3
+    assert "mish" in family
+
+
+def test_list_json(call):
+    _, out, _ = call("list", "--family", "gated", "--json")
+    assert [f["name"] for f in json.loads(out)] == ["swish", "silu", "mish"]
+
+
+def test_show_takes_an_alias(call):
+    code, out, _ = call("show", "lrelu")
+    assert code == 0
+    assert out.splitlines()[0].startswith("leaky_relu")
