@@ -193,9 +193,9 @@ def listing(declarations: Sequence[Declaration]) -> list[Table]:
         kinds.setdefault(d.kind, []).append(d)
     plural: Mapping[str, str] = {"activation": "Activations", "loss": "Losses"}
     columns = (
-        Column("name", align="left"),
-        Column("family", align="left"),
-        Column("summary, and other names", align="left", wrap=True),
+        Column("name", align="left", wrap=False),
+        Column("family", align="left", wrap=False),
+        Column("summary, and other names", align="left"),
     )
     return [
         Table(f"{plural[kind]} ({len(listed)})", columns, tuple((d.name, d.family, _line(d)) for d in listed))

@@ -93,9 +93,9 @@ def details(run: Run) -> Table:
     return Table(
         "",
         (
-            Column("function", align="left", wrap=True),
+            Column("function", align="left"),
             Column("pass", align="left"),
-            Column("dtype", align="left", wrap=True),
+            Column("dtype", align="left"),
             Column("size"),
             Column("time", "ns/element"),
             Column("throughput", "GB/s"),
@@ -140,8 +140,8 @@ def summary(run: Run) -> Table:
         last = found[passes[0], tuple(sizes)[-1]]
         rows.append((function, which, *map(_per_element, found.values()), _share(last)))
     columns = (
-        Column("function", align="left", wrap=True),
-        Column("dtype", align="left", wrap=True),
+        Column("function", align="left"),
+        Column("dtype", align="left"),
         *(Column(f"{pass_}\n{where}", "ns/el.") for pass_ in passes for where in sizes),
         Column("of ceiling", "%"),
     )

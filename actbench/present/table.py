@@ -17,12 +17,15 @@ WIDTH = 80
 
 @dataclass(frozen=True)
 class Column:
-    """A column's heading, its unit, the side on which its cells stand, and whether long text is wrapped."""
+    """A column's heading, its unit, the side on which its cells stand, and whether its text may be wrapped.
+
+    Figures on the right never are.
+    """
 
     title: str
     unit: str = ""
     align: Literal["left", "right"] = "right"
-    wrap: bool = False
+    wrap: bool = True
 
     @property
     def heading(self) -> str:
@@ -63,7 +66,9 @@ def terminal(table: Table) -> RenderableType:
         heading = Text(column.title)
         if units:
             heading.append(f"\n{column.unit}", "not bold dim")
-        grid.add_column(heading, justify=column.align, overflow="fold", no_wrap=not column.wrap)
+        grid.add_column(
+            heading, justify=column.align, overflow="fold", no_wrap=column.align == "right" or not column.wrap
+        )
     for row in table.rows:
         grid.add_row(*map(Text, row))
     parts: list[RenderableType] = [Text(table.title, "bold")] if table.title else []

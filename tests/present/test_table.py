@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from actbench.present import output
 from actbench.present.table import WIDTH, Column, Table, csv, markdown, terminal
 
-COLUMNS = (Column("function", align="left", wrap=True), Column("time", "ns/element"))
+COLUMNS = (Column("function", align="left"), Column("time", "ns/element"))
 PLAIN = Table("Times", COLUMNS, (("relu", "0.123"), ("gelu", "12.0")), "two cells")
 NASTY = [
     "a|b",
@@ -85,9 +85,17 @@ def test_terminal_puts_units_below_titles():
 
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=6))
 def test_terminal_never_is_wider_than_80(lengths):
-    columns = tuple(Column(f"c{i}", align="left", wrap=True) for i in range(len(lengths)))
+    columns = tuple(Column(f"c{i}", align="left") for i in range(len(lengths)))
     shown = output.plain_text(terminal(Table("", columns, (tuple("x" * n for n in lengths),))))
     assert max(map(len, shown.splitlines())) <= WIDTH
+
+
+def test_no_figure_is_cropped_where_text_can_be_wrapped():
+    columns = (Column("text", align="left"), *(Column(f"c{i}") for i in range(6)))
+    row = ("word " * 20, *("123456.789" for _ in range(6)))
+    shown = output.plain_text(terminal(Table("", columns, (row,))))
+    assert shown.count("123456.789") == 6
+    assert shown.count("word") == 20
 
 
 def test_a_row_of_another_length_is_refused():
