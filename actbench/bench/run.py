@@ -105,14 +105,19 @@ class Measurement:
 
     @property
     def ceiling_gb_per_s(self) -> float | None:
-        if not self.ceiling_ns:
+        if not self._ceiling_known:
             return None
         return self.bytes / statistics.median(self.ceiling_ns).value
 
     @cached_property
+    def _ceiling_known(self) -> bool:
+        """Whether the ceiling's kernel takes long enough beside its call: a difference of noise is no speed."""
+        return bool(self.ceiling_ns) and 2 * statistics.median(self.ceiling_ns).value > self.overhead_ns
+
+    @cached_property
     def share(self) -> Estimate | None:
         """The cell's speed as a part of the ceiling's, from the ratios within the rounds."""
-        if not self.ceiling_ns:
+        if not self._ceiling_known:
             return None
         return statistics.ratio(self.ceiling_ns, self.samples_ns)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from actbench.bench.run import load_run
@@ -12,8 +13,9 @@ from actbench.present.table import Column, Table, markdown
 
 
 def speed(path: Path) -> str:
-    """The summary of a published run, with its machine and the command that repeats it."""
+    """The float32 summary of a published run, with its machine and the command that repeats it."""
     run = load_run(path)
+    run = dataclasses.replace(run, cells=tuple(m for m in run.cells if m.cell.dtype == "float32"))
     table = markdown(runs.summary(run))
     return f"`{run.command}` on {runs.machine(run)}:\n\n{table}\n"
 

@@ -40,7 +40,9 @@ def throughput(run: Run, theme: Theme, names: Iterable[str] = ()) -> Figure:
     if not wanted:
         raise UsageError("the run holds no cells: there is nothing to draw")
     label = variants(run)
-    shown = [m for m in run.cells if m.cell.function in wanted]
+    asked = [m for m in run.cells if m.cell.function in wanted]
+    # A time that drowns in the call's own would stretch the axis by decades and tell nothing.
+    shown = [m for m in asked if "call-bound" not in m.flags] or asked
     colours = {
         v: theme.colours[i % len(theme.colours)] for i, v in enumerate(distinct(label(m) for m in shown))
     }
