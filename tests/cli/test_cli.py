@@ -197,3 +197,18 @@ def test_every_command_has_help_with_every_option(tmp_path):
 
 def test_version(tmp_path):
     assert actbench("--version", cwd=tmp_path).stdout.startswith("actbench ")
+
+
+def test_a_package_offers_functions_by_entry_point(tmp_path):
+    """A plug-in's functions are in the catalogue of every user who installs it; a broken one is one line."""
+    (tmp_path / "offering.py").write_text(MINE)
+    info = tmp_path / "offering-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: offering\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[actbench.functions]\nmine = offering\n")
+    listed = actbench("list", cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert "leaky_tanh" in listed.stdout, listed.stderr
+    (info / "entry_points.txt").write_text("[actbench.functions]\nmine = missing\n")
+    broken = actbench("list", cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert broken.returncode == 2
+    assert "the plug-in 'mine' (missing) cannot be loaded" in broken.stderr
