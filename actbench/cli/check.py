@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from actbench.cli.selection import AsJson, Files
+
 if TYPE_CHECKING:
     from actbench.present.table import Table
     from actbench.verify.report import Evidence, Report
@@ -21,9 +23,7 @@ def check(
         typer.Argument(metavar="NAME...", help="Names, aliases, globs ('*elu') or @families."),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every function.")] = False,
-    files: Annotated[
-        list[Path] | None, typer.Option("--from", metavar="FILE.py", help="Declare functions from a file.")
-    ] = None,
+    files: Files = None,
     param: Annotated[
         list[str] | None,
         typer.Option("--param", metavar="NAME=V,V,...", help="Check at these parameters only; repeatable."),
@@ -32,7 +32,7 @@ def check(
         Path | None,
         typer.Option("--input", metavar="FILE.npy", help="Check at values sampled from your own tensor."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only what is wrong.")] = False,
 ) -> int:
     """Check derivatives against differences of the compiled kernels; exit 1 where one is wrong.

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from actbench.cli.selection import AsJson, Files
 
 
 def list_functions(
     kind: Annotated[str | None, typer.Option(help="activation or loss.")] = None,
     family: Annotated[str | None, typer.Option(help="Such as rectifier.")] = None,
-    files: Annotated[
-        list[Path] | None, typer.Option("--from", metavar="FILE.py", help="Declare functions from a file.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    files: Files = None,
+    as_json: AsJson = False,
 ) -> None:
     """List the functions: name, family, summary and other names."""
     from actbench.catalog import registry

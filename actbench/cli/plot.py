@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from actbench.cli.selection import Files
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -35,9 +37,7 @@ def plot(
         str | None,
         typer.Option(metavar="FILE|DIR", help=".png, .svg or .pdf; a folder; or - for PNG to stdout."),
     ] = None,
-    files: Annotated[
-        list[Path] | None, typer.Option("--from", metavar="FILE.py", help="Declare functions from a file.")
-    ] = None,
+    files: Files = None,
     as_json: Annotated[bool, typer.Option("--json", help="The path as a JSON document.")] = False,
 ) -> None:
     """Draw functions with their kinks, jumps and asymptotes, or the throughput of a run.

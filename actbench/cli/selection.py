@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 if TYPE_CHECKING:
     from actbench.catalog.declaration import Declaration
+
+Files = Annotated[
+    list[Path] | None, typer.Option("--from", metavar="FILE.py", help="Declare functions from a file.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
 def chosen(names: list[str], every: bool, kind: str | None, files: list[Path]) -> tuple[Declaration, ...]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from actbench.cli.selection import AsJson, Files
+
 
 def show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A name or an alias.")],
-    files: Annotated[
-        list[Path] | None, typer.Option("--from", metavar="FILE.py", help="Declare functions from a file.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    files: Files = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show a function: formula, parameters, kinks, properties, pitfalls, reference, kernel."""
     from actbench import kernels

@@ -7,6 +7,7 @@ by the formula at high precision (where mpmath is installed), float32 kernels by
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -154,7 +155,7 @@ def _or_zero(found: differences.Slope, flat: Array) -> tuple[Array, Array]:
     return np.where(flat, 0, found.value), np.where(flat, 0, found.error)
 
 
-class _Checker:
+class _Checker(ABC):
     """Checks of one function, added up over the settings."""
 
     def __init__(self, f: Function, points: Array | None) -> None:
@@ -173,9 +174,9 @@ class _Checker:
         """The tally of that name."""
         return self.tallies.setdefault(check, Tally(self.f.name, check, judge))
 
+    @abstractmethod
     def run(self, given: dict[str, Any]) -> None:
         """All checks at one setting of the parameters."""
-        raise NotImplementedError
 
     # -- curves: elementwise activations, and pairwise losses at one target
 
