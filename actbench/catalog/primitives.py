@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any, TypeAlias
 
 Row: TypeAlias = Any
@@ -30,7 +31,20 @@ SCALARS = (
     "maximum",
     "minimum",
     "sigmoid",
+    "sigmoid_slope",
+    "gate",
+    "silu",
+    "silu_slope",
     "softplus",
+    "mish",
+    "mish_slope",
+    "gelu",
+    "gelu_slope",
+    "gelu_tanh",
+    "gelu_tanh_slope",
+    "product_tail",
+    "sum_tail",
+    "ratio",
 )
 ROWS = (
     "row_max",
@@ -138,9 +152,92 @@ def sigmoid(x: float) -> float:
     return (1.0 if x >= 0.0 else q) / (1.0 + q)
 
 
+def sigmoid_slope(x: float) -> float:
+    """s(x) s(-x), the derivative of the sigmoid s, right down to subnormal results."""
+    q = exp(-fabs(x))
+    return q / ((1.0 + q) * (1.0 + q))
+
+
+def product_tail(x: float, y: float) -> float:
+    """What rounding took from x * y, so that x * y + product_tail(x, y) is exact; 0 where that is not finite."""
+    product = x * y
+    return float(Fraction(x) * Fraction(y) - Fraction(product)) if math.isfinite(product) else 0.0
+
+
+def sum_tail(x: float, y: float) -> float:
+    """What rounding took from x + y, so that x + y + sum_tail(x, y) is exact; 0 where that is not finite."""
+    total = x + y
+    return float(Fraction(x) + Fraction(y) - Fraction(total)) if math.isfinite(total) else 0.0
+
+
+def ratio(x: float, y: float, low: float) -> float:
+    """x / (y + low), rounded once; NaN unless all three are finite."""
+    finite = math.isfinite(x) and math.isfinite(y) and math.isfinite(low)
+    return float(Fraction(x) / (Fraction(y) + Fraction(low))) if finite else math.nan
+
+
+def gate(a: float, x: float, low: float) -> float:
+    """a s(x + low), rounded once; ``low`` is what x lost to its own rounding."""
+    return damped(a, sigmoid(x + low))
+
+
+def silu(x: float) -> float:
+    """x s(x)."""
+    return gate(x, x, 0.0)
+
+
+def silu_slope(x: float, low: float) -> float:
+    """The derivative of silu at x + low, right to the last bits where it crosses zero."""
+    x += low
+    return damped(1.0 + damped(x, sigmoid(-x)), sigmoid(x))
+
+
 def softplus(x: float) -> float:
     """ln(1 + e^x) without overflow."""
     return maximum(x, 0.0) + log1p(exp(-fabs(x)))
+
+
+def _mish_gate(x: float, r: float) -> float:
+    """tanh(softplus(x)) from r = exp(-|x|), so that nothing overflows on either side."""
+    return (1.0 + 2.0 * r) / (1.0 + 2.0 * r * (1.0 + r)) if x > 0 else r * (r + 2.0) / (2.0 + r * (r + 2.0))
+
+
+def mish(x: float) -> float:
+    """x tanh(softplus(x))."""
+    return damped(x, _mish_gate(x, exp(-fabs(x))))
+
+
+def mish_slope(x: float) -> float:
+    """The derivative of mish, right to the last bits where it crosses zero."""
+    r = exp(-fabs(x))
+    d = 1.0 + 2.0 * r * (1.0 + r) if x > 0 else 2.0 + r * (r + 2.0)
+    rest = 4.0 * r * (1.0 + r) / (d * d) * (r if x > 0 else 1.0)
+    return _mish_gate(x, r) + damped(x, rest)
+
+
+def gelu(x: float) -> float:
+    """x Phi(x), Phi the normal distribution function."""
+    return damped(x, erfc(-x / math.sqrt(2.0)) / 2.0)
+
+
+def gelu_slope(x: float) -> float:
+    """The derivative of gelu, right to the last bits where it crosses zero."""
+    return erfc(-x / math.sqrt(2.0)) / 2.0 + damped(x, exp(-x * x / 2.0) / math.sqrt(2.0 * math.pi))
+
+
+_CUBIC = 2.0 * math.sqrt(2.0 / math.pi)
+
+
+def gelu_tanh(x: float) -> float:
+    """x s(2 sqrt(2/pi) (x + .044715 x^3)), which is x/2 (1 + tanh(...)) without cancellation."""
+    return gate(x, _CUBIC * (x + 0.044715 * x * x * x), 0.0)
+
+
+def gelu_tanh_slope(x: float) -> float:
+    """The derivative of gelu_tanh, right to the last bits where it crosses zero."""
+    u = _CUBIC * (x + 0.044715 * x * x * x)
+    slope = _CUBIC * (1.0 + 3.0 * 0.044715 * x * x)
+    return sigmoid(u) + damped(x * slope, sigmoid_slope(u))
 
 
 def sign(x: float) -> float:

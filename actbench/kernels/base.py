@@ -26,6 +26,8 @@ class Function(ABC):
     passes: ClassVar[tuple[str, ...]]
     _integers: ClassVar[bool]
     """Whether integer literals in the bodies are numbers rather than counts."""
+    _scalars: ClassVar[int] = 0
+    """Operands of a scalar body, which may work in float64 for float32 arrays; 0 for bodies with loops."""
     _streams: ClassVar[Mapping[str, int]]
     """Arrays of the main input's size that a pass reads and writes."""
     _templates: ClassVar[Mapping[str, str]]
@@ -196,6 +198,7 @@ class Function(ABC):
                 dtype,
                 (out, numbers, *inputs),
                 integers=self._integers,
+                widened=self._scalars if self.declaration.wide else 0,
                 options=options,
             )
             self._kernels[key] = kernel

@@ -132,6 +132,21 @@ def array(dtype: np.dtype[Any] | type, ndim: int = 1, *, output: bool = False, l
     return numba.types.Array(numba.from_dtype(np.dtype(dtype)), ndim, layout, readonly=not output)
 
 
+def _specialized(
+    body: Callable[..., Any], dtype: np.dtype[Any], integers: bool, widened: int
+) -> Callable[..., Any]:
+    if not widened or dtype != np.float32:
+        return specialize(body, dtype, jitable, integers=integers)  # type: ignore[no-any-return]
+    wide, double, single = (
+        specialize(body, np.dtype(np.float64), jitable, integers=integers),
+        np.float64,
+        np.float32,
+    )
+    if widened == 1:
+        return jitable(lambda x, *params: single(wide(double(x), *params)))  # type: ignore[no-any-return]
+    return jitable(lambda x, y, *params: single(wide(double(x), double(y), *params)))  # type: ignore[no-any-return]
+
+
 def compile_kernel(
     template: Callable[..., Callable[..., Any]],
     bodies: tuple[Callable[..., Any], ...],
@@ -139,16 +154,18 @@ def compile_kernel(
     signature: tuple[Any, ...],
     *,
     integers: bool,
+    widened: int = 0,
     options: tuple[Any, ...] = (),
 ) -> Kernel:
     """The kernel that ``template`` makes of ``bodies`` in the format ``dtype``, from disk where it is there.
 
+    ``widened`` is how many leading arguments of the bodies are float64 although the dtype is float32.
     ``options`` are further arguments of the template (plain values), part of the kernel's identity.
     """
     if numba.config.DISABLE_JIT:
         raise UsageError("NUMBA_DISABLE_JIT is set: unset it, the kernels exist only compiled")
     identity = (_toolchain(), template.__qualname__, [digest(b) for b in bodies], dtype.name)
-    key = hashlib.sha256(repr((*identity, signature, integers, options)).encode()).hexdigest()[:40]
+    key = hashlib.sha256(repr((*identity, signature, integers, widened, options)).encode()).hexdigest()[:40]
     with _LOCK:
         cache = _TimedCache(key)
         cached = cache.entry is not None
@@ -157,7 +174,7 @@ def compile_kernel(
             from actbench.kernels import lowering
 
             lowering.install()
-            bodies = tuple(specialize(b, dtype, jitable, integers=integers) for b in bodies)
+            bodies = tuple(_specialized(b, dtype, integers, widened) for b in bodies)
             # Numba numbers its functions from 1 in every process, and the number is all that tells the symbols of
             # one template's kernels apart: two that were compiled in two processes and are loaded into a third
             # would be one symbol, and the second would silently run the first one's code.

@@ -25,6 +25,7 @@ class Elementwise(Function):
 
     passes: ClassVar[tuple[str, ...]] = ("forward", "derivative", "backward")
     _integers = True
+    _scalars = 1
     _streams: ClassVar = {"forward": 2, "derivative": 2, "backward": 3}
     _templates: ClassVar = {"forward": "forward", "derivative": "forward", "backward": "backward"}
     _own = "x"

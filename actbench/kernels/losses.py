@@ -50,6 +50,7 @@ class PairwiseLoss(Loss):
     """A loss of one prediction and one target at a time."""
 
     _integers = True
+    _scalars = 2
     _streams: ClassVar = {"forward": 2, "backward": 3}
     _templates: ClassVar = {"forward": "loss_sum", "backward": "loss_backward"}
 

@@ -22,17 +22,25 @@ def _scalar(name: str) -> Callable[..., Any]:
     """Choose the float32 function where every argument is float32, else the float64 one."""
     narrow, wide = getattr(float32, name), getattr(float64, name)
     double = np.float64
-    if len(inspect.signature(getattr(primitives, name)).parameters) == 1:
+    arity = len(inspect.signature(getattr(primitives, name)).parameters)
+    if arity == 1:
 
         def choose(x: Any) -> Any:
             return (lambda x: narrow(x)) if x == types.float32 else (lambda x: wide(double(x)))
 
-    else:
+    elif arity == 2:
 
         def choose(x: Any, y: Any) -> Any:  # type: ignore[misc]
             if x == types.float32 and y == types.float32:
                 return lambda x, y: narrow(x, y)
             return lambda x, y: wide(double(x), double(y))
+
+    else:
+
+        def choose(x: Any, y: Any, z: Any) -> Any:  # type: ignore[misc]
+            if x == types.float32 and y == types.float32 and z == types.float32:
+                return lambda x, y, z: narrow(x, y, z)
+            return lambda x, y, z: wide(double(x), double(y), double(z))
 
     return choose
 

@@ -286,6 +286,9 @@ class TestSpecialValues:
         limits = {
             "sigmoid": (0, 1), "tanh": (-1, 1), "relu": (0, math.inf), "elu": (-1, math.inf), "swish": (0, math.inf),
             "silu": (0, math.inf), "mish": (0, math.inf), "softplus": (0, math.inf), "step": (0, 1),
+            "gelu": (0, math.inf), "gelu_tanh": (0, math.inf), "hardswish": (0, math.inf), "celu": (-1, math.inf),
+            "selu": (-1.7580993408473768, math.inf), "hardtanh": (-1, 1), "relu6": (0, 6),
+            "logsigmoid": (-math.inf, 0), "softsign": (-1, 1), "hardsigmoid": (0, 1),
         }  # fmt: skip
         wanted = limits.get(elementwise.name, (-math.inf, math.inf))
         ends = np.array([-math.inf, math.inf], dtype)
@@ -300,11 +303,11 @@ class TestSpecialValues:
         self, elementwise: Declaration, dtype: Any
     ) -> None:
         y = bind(elementwise)(np.array([0.0, -0.0], dtype))
-        if elementwise.name in ("sigmoid", "softplus", "step"):
+        if elementwise.name in ("sigmoid", "softplus", "step", "logsigmoid", "hardsigmoid"):
             assert y[0] == y[1] != 0
         else:
             assert y[0] == y[1] == 0
-            if elementwise.name != "relu":
+            if elementwise.name not in ("relu", "relu6"):
                 assert not np.signbit(y[0])
                 assert np.signbit(y[1])
 

@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-from actbench.catalog.declaration import Param
-from actbench.catalog.primitives import damped, exp, fabs, sigmoid
+from actbench.catalog import primitives
+from actbench.catalog.declaration import Kink, Param
+from actbench.catalog.primitives import copysign, damped, gate, product_tail, sigmoid_slope, sum_tail
 from actbench.catalog.registry import activation
-
-
-def _swish_slope(x: float, beta: float) -> float:
-    u = beta * x
-    return damped(1.0 + damped(u, sigmoid(-u)), sigmoid(u))
-
-
-def _mish_gate(x: float, r: float) -> float:
-    """tanh(softplus(x)) from r = exp(-|x|), so that nothing overflows on either side."""
-    return (1.0 + 2.0 * r) / (1.0 + 2.0 * r * (1.0 + r)) if x > 0 else r * (r + 2.0) / (2.0 + r * (r + 2.0))
-
-
-def _mish_slope(x: float) -> float:
-    r = exp(-fabs(x))
-    d = 1.0 + 2.0 * r * (1.0 + r) if x > 0 else 2.0 + r * (r + 2.0)
-    rest = 4.0 * r * (1.0 + r) / (d * d) * (r if x > 0 else 1.0)
-    return _mish_gate(x, r) + damped(x, rest)
 
 
 @activation(
     family="gated",
     formula="x / (1 + exp(-beta*x))",
     derivative_formula="1/(1 + exp(-beta*x)) + beta*x*exp(-beta*x)/(1 + exp(-beta*x))**2",
-    derivative=_swish_slope,
-    gradients={"beta": lambda x, beta: damped(x * x, sigmoid(beta * x) * sigmoid(-beta * x))},
+    derivative=lambda x, beta: primitives.silu_slope(beta * x, product_tail(beta, x)),
+    gradients={"beta": lambda x, beta: damped(x * x, sigmoid_slope(beta * x))},
     params={
         "beta": Param(meaning="sharpness of the gate", elsewhere={"keras": 1.0, "jax": 1.0}, shown=(0.5, 2.0))
     },
@@ -41,27 +25,27 @@ def _mish_slope(x: float) -> float:
 )
 def swish(x: float, beta: float = 1.0) -> float:
     """Swish: the input gated by its own sigmoid, with a learnable sharpness."""
-    return damped(x, sigmoid(beta * x))
+    return gate(x, beta * x, product_tail(beta, x))
 
 
 @activation(
     family="gated",
     formula="x / (1 + exp(-x))",
     derivative_formula="1/(1 + exp(-x)) + x*exp(-x)/(1 + exp(-x))**2",
-    derivative=lambda x: _swish_slope(x, 1.0),
+    derivative=lambda x: primitives.silu_slope(x, 0.0),
     reference="Elfwing, Uchibe and Doya (2018), arXiv:1702.03118; Hendrycks and Gimpel (2016)",
     pitfalls=("Not monotone: the minimum is -0.2785 at x = -1.2785, where the derivative changes sign.",),
 )
 def silu(x: float) -> float:
     """Sigmoid linear unit: swish with beta = 1."""
-    return damped(x, sigmoid(x))
+    return primitives.silu(x)
 
 
 @activation(
     family="gated",
     formula="x * tanh(log(1 + exp(x)))",
     derivative_formula="tanh(log(1 + exp(x))) + x*(1 - tanh(log(1 + exp(x)))**2)/(1 + exp(-x))",
-    derivative=_mish_slope,
+    derivative=primitives.mish_slope,
     reference="Misra (2020), Mish: A Self Regularized Non-Monotonic Activation Function, arXiv:1908.08681",
     pitfalls=(
         "tanh(softplus(x)) needs one exp, not three: with q = e^x it is q(q + 2)/(q(q + 2) + 2).",
@@ -70,4 +54,77 @@ def silu(x: float) -> float:
 )
 def mish(x: float) -> float:
     """Mish: the input gated by tanh(softplus(x))."""
-    return damped(x, _mish_gate(x, exp(-fabs(x))))
+    return primitives.mish(x)
+
+
+@activation(
+    family="gated",
+    formula="x/2 * erfc(-x/sqrt(2))",
+    derivative_formula="erfc(-x/sqrt(2))/2 + x*exp(-x**2/2)/sqrt(2*pi)",
+    derivative=primitives.gelu_slope,
+    reference="Hendrycks and Gimpel (2016), Gaussian Error Linear Units, arXiv:1606.08415",
+    pitfalls=(
+        "jax.nn.gelu and keras.ops.gelu mean gelu_tanh unless told otherwise; torch and ONNX mean this one.",
+        "x/2 (1 + erf(x/sqrt(2))) loses every digit of the left tail: 0 from -6 on in float32.",
+        "Not monotone: the minimum is -0.17 at x = -0.7518, where the derivative changes sign.",
+    ),
+)
+def gelu(x: float) -> float:
+    """Gaussian error linear unit: the input times the normal probability of staying below it."""
+    return primitives.gelu(x)
+
+
+@activation(
+    family="gated",
+    formula="x / (1 + exp(-2*sqrt(2/pi)*(x + 44715*x**3/1000000)))",
+    derivative_formula=(
+        "1/(1 + exp(-2*sqrt(2/pi)*(x + 44715*x**3/1000000)))"
+        " + 2*sqrt(2/pi)*(x + 134145*x**3/1000000)*exp(-2*sqrt(2/pi)*(x + 44715*x**3/1000000))"
+        " / (1 + exp(-2*sqrt(2/pi)*(x + 44715*x**3/1000000)))**2"
+    ),
+    derivative=primitives.gelu_tanh_slope,
+    aliases=("gelu_new", "gelu_approximate"),
+    reference="Hendrycks and Gimpel (2016), arXiv:1606.08415; torch gelu(approximate='tanh')",
+    pitfalls=(
+        "It is not gelu: the two differ by up to 4.7e-4.",
+        "Printed as x/2 (1 + tanh(...)) it cancels on the left: 0 from -5.7 on in float32. Here the gate is a sigmoid.",
+    ),
+)
+def gelu_tanh(x: float) -> float:
+    """GELU with the normal distribution approximated by a tanh."""
+    return primitives.gelu_tanh(x)
+
+
+_SIXTH = 1 / 6
+_SIXTH_LOW = 1 / 108086391056891904  # 1/6 - _SIXTH is 2^-56 (2/3)
+
+
+def _hardswish_slope(x: float) -> float:
+    s = 2.0 * x + 3.0
+    slope = s * _SIXTH + (product_tail(s, _SIXTH) + (s * _SIXTH_LOW + sum_tail(2.0 * x, 3.0) * _SIXTH))
+    return 0.0 if x < -3.0 else (1.0 if x > 3.0 else slope)
+
+
+@activation(
+    family="gated",
+    formula="x * max(0, min(1, x/6 + 1/2))",
+    derivative_formula="0 if x < -3 else 1 if x > 3 else x/3 + 1/2",
+    derivative=_hardswish_slope,
+    wide=True,
+    aliases=("hard_swish", "hard_silu"),
+    kinks=(
+        Kink(at="-3", left="0", right="-1/2", value="-1/2"),
+        Kink(at="3", left="3/2", right="1", value="3/2"),
+    ),
+    reference="Howard et al. (2019), Searching for MobileNetV3, arXiv:1905.02244",
+    pitfalls=(
+        "At the kinks -3 and 3 the derivative is torch's: -1/2 and 3/2.",
+        "x*(x + 3)/6 overflows in float32 from 5.7e37 on unless the gate is clipped first.",
+    ),
+)
+def hardswish(x: float) -> float:
+    """Hard swish: swish with a piecewise linear gate."""
+    h = x * _SIXTH
+    s = x + 3.0
+    low = product_tail(h, s) + ((product_tail(x, _SIXTH) + x * _SIXTH_LOW) * s + h * sum_tail(x, 3.0))
+    return copysign(0.0, x) if x <= -3.0 else (x if x >= 3.0 else copysign(h * s + low, x))

@@ -8,7 +8,7 @@ from typing import Any
 from actbench.catalog.declaration import Kink, Param
 from actbench.catalog.domain import Domain
 from actbench.catalog.errors import ParameterError
-from actbench.catalog.primitives import exp, expm1, maximum, minimum
+from actbench.catalog.primitives import copysign, damped, exp, expm1, maximum, minimum, product_tail
 from actbench.catalog.registry import activation
 
 _LEAK = Kink(at="0", left="negative_slope", right="1", value="negative_slope")
@@ -165,3 +165,98 @@ def rrelu(x: float, slope: float = 11 / 48) -> float:
 def elu(x: float, alpha: float = 1.0) -> float:
     """Exponential linear unit: saturates smoothly at -alpha."""
     return x if x > 0 else alpha * expm1(x)
+
+
+@activation(
+    family="rectifier",
+    formula="x if x > 0 else alpha*(exp(x/alpha) - 1)",
+    derivative_formula="1 if x > 0 else exp(x/alpha)",
+    derivative=lambda x, alpha: 1.0 if x > 0 else exp(x / alpha),
+    gradients={
+        "alpha": lambda x, alpha: (
+            expm1(minimum(x, 0.0) / alpha) - damped(minimum(x, 0.0) / alpha, exp(minimum(x, 0.0) / alpha))
+        )
+    },
+    params={
+        "alpha": Param(
+            Domain("(0, inf)"),
+            "minus the limit at -inf",
+            {"torch": 1.0, "jax": 1.0, "onnx": 1.0},
+            shown=(0.3, 2.0),
+        )
+    },
+    wide=True,
+    range="[-inf, inf]",
+    reference="Barron (2017), Continuously Differentiable Exponential Linear Units, arXiv:1704.07483",
+    pitfalls=("It is elu for alpha = 1 only; for every other alpha it has, unlike elu, no kink.",),
+)
+def celu(x: float, alpha: float = 1.0) -> float:
+    """Continuously differentiable exponential linear unit."""
+    return x if x > 0 else alpha * expm1(x / alpha)
+
+
+_SELU = 1.0507009873554805  # lambda
+_SELU_NEGATIVE, _SELU_NEGATIVE_LOW = 1.7580993408473768, 1.415351938008e-17  # lambda alpha, in two parts
+
+
+@activation(
+    family="rectifier",
+    formula="1.0507009873554804934*x if x > 0 else 1.7580993408473768599*(exp(x) - 1)",
+    derivative_formula="1.0507009873554804934 if x > 0 else 1.7580993408473768599*exp(x)",
+    derivative=lambda x: _SELU if x > 0 else _SELU_NEGATIVE * exp(x),
+    wide=True,
+    range="[-1.7580993408473768599, inf]",
+    kinks=(
+        Kink(
+            at="0", left="1.7580993408473768599", right="1.0507009873554804934", value="1.7580993408473768599"
+        ),
+    ),
+    reference="Klambauer, Unterthiner, Mayr and Hochreiter (2017), Self-Normalizing Neural Networks, arXiv:1706.02515",
+    pitfalls=(
+        "alpha = 1.67326 and lambda = 1.05070 are no parameters: only they keep mean 0 and variance 1.",
+        "As exp(x) - 1 it loses every digit near 0: selu(-1e-8) must be -1.758e-8, not 0.",
+    ),
+)
+def selu(x: float) -> float:
+    """Scaled exponential linear unit: activations keep mean 0 and variance 1 from layer to layer."""
+    y = expm1(x)
+    below = _SELU_NEGATIVE * y
+    low = product_tail(_SELU_NEGATIVE, y) + _SELU_NEGATIVE_LOW * y
+    return _SELU * x if x > 0 else copysign(below + low, x)
+
+
+@activation(
+    family="rectifier",
+    formula="max(min_val, min(x, max_val))",
+    derivative_formula="1 if min_val < x < max_val else 0",
+    derivative=lambda x, min_val, max_val: 1.0 if min_val < x < max_val else 0.0,
+    params={
+        "min_val": Param(meaning="least value", elsewhere={"torch": -1.0, "jax": -1.0}),
+        "max_val": Param(meaning="largest value", elsewhere={"torch": 1.0, "jax": 1.0}),
+    },
+    aliases=("hard_tanh",),
+    kinks=(
+        Kink(at="min_val", left="0", right="1", value="0"),
+        Kink(at="max_val", left="1", right="0", value="0"),
+    ),
+    reference="Collobert (2004), Large Scale Machine Learning; torch.nn.functional.hardtanh",
+    pitfalls=("The slope at the two kinks is 0 in torch and here, 1 in JAX.",),
+)
+def hardtanh(x: float, min_val: float = -1.0, max_val: float = 1.0) -> float:
+    """Hard tanh: the identity between two levels."""
+    return maximum(min_val, minimum(x, max_val))
+
+
+@activation(
+    family="rectifier",
+    formula="max(0, min(x, 6))",
+    derivative_formula="1 if 0 < x < 6 else 0",
+    derivative=lambda x: 1.0 if 0.0 < x < 6.0 else 0.0,
+    range="[0, 6]",
+    kinks=(Kink(at="0", left="0", right="1", value="0"), Kink(at="6", left="1", right="0", value="0")),
+    reference="Krizhevsky (2010), Convolutional Deep Belief Networks on CIFAR-10",
+    pitfalls=("Nothing but relu below 6: for activations that stay small the two are one.",),
+)
+def relu6(x: float) -> float:
+    """Rectified linear unit that saturates at 6."""
+    return maximum(0.0, minimum(x, 6.0))

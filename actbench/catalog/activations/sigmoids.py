@@ -5,13 +5,8 @@ from __future__ import annotations
 from actbench.catalog import primitives
 from actbench.catalog.declaration import Kink, Param
 from actbench.catalog.domain import Domain
-from actbench.catalog.primitives import exp, fabs
+from actbench.catalog.primitives import copysign, fabs, maximum, minimum, product_tail, ratio, sum_tail
 from actbench.catalog.registry import activation
-
-
-def _tanh_slope(x: float) -> float:
-    q = exp(-2.0 * fabs(x))
-    return 4.0 * q / ((1.0 + q) * (1.0 + q))
 
 
 def _softplus_beta(x: float, beta: float, threshold: float) -> float:
@@ -24,7 +19,7 @@ def _softplus_beta(x: float, beta: float, threshold: float) -> float:
     family="sigmoid",
     formula="1 / (1 + exp(-x))",
     derivative_formula="exp(-x) / (1 + exp(-x))**2",
-    derivative=lambda x: primitives.sigmoid(x) * primitives.sigmoid(-x),
+    derivative=primitives.sigmoid_slope,
     aliases=("logistic", "expit"),
     range="[0, 1]",
     reference="Verhulst (1838); Rumelhart, Hinton and Williams (1986)",
@@ -43,7 +38,7 @@ def sigmoid(x: float) -> float:
     family="sigmoid",
     formula="(exp(x) - exp(-x)) / (exp(x) + exp(-x))",
     derivative_formula="4 / (exp(x) + exp(-x))**2",
-    derivative=_tanh_slope,
+    derivative=lambda x: 4.0 * primitives.sigmoid_slope(2.0 * x),
     range="[-1, 1]",
     reference="LeCun, Bottou, Orr and Müller (1998), Efficient BackProp",
     pitfalls=(
@@ -90,3 +85,69 @@ def tanh(x: float) -> float:
 def softplus(x: float, beta: float = 1.0, threshold: float = float("inf")) -> float:
     """Softplus: the smooth rectifier, integral of the sigmoid."""
     return primitives.softplus(beta * x) / beta if beta * x <= threshold else x
+
+
+@activation(
+    family="sigmoid",
+    formula="-log(1 + exp(-x))",
+    derivative_formula="1 / (1 + exp(x))",
+    derivative=lambda x: primitives.sigmoid(-x),
+    aliases=("log_sigmoid",),
+    range="[-inf, 0]",
+    reference="torch.nn.functional.logsigmoid; jax.nn.log_sigmoid",
+    pitfalls=(
+        "log(sigmoid(x)) is -inf from x = -104 on in float32; the value there is x.",
+        "The derivative at 0 is 1/2.",
+    ),
+)
+def logsigmoid(x: float) -> float:
+    """Logarithm of the sigmoid: softplus mirrored in both axes."""
+    return -primitives.softplus(-x)
+
+
+def _softsign_slope(x: float) -> float:
+    a = minimum(fabs(x), 1e30)
+    d, t = 1.0 + a, sum_tail(1.0, a)
+    return ratio(ratio(1.0, d, t), d, t) if fabs(x) < 1e30 else (1e-30 / fabs(x)) * (1e30 / fabs(x))
+
+
+@activation(
+    family="sigmoid",
+    formula="x / (1 + abs(x))",
+    derivative_formula="1 / (1 + abs(x))**2",
+    derivative=_softsign_slope,
+    aliases=("soft_sign",),
+    range="[-1, 1]",
+    reference="Turian, Bergstra and Bengio (2009), Quadratic Features and Deep Architectures for Chunking",
+    pitfalls=("It saturates polynomially: the derivative is still 1e-4 at x = 99, where tanh's is 1e-85.",),
+)
+def softsign(x: float) -> float:
+    """Softsign: a sigmoid with heavy tails, and no exponential."""
+    a = minimum(fabs(x), 1e30)
+    return copysign(ratio(a, 1.0 + a, sum_tail(1.0, a)), x)
+
+
+_SIXTH = 1 / 6
+_SIXTH_LOW = 1 / 108086391056891904  # 1/6 - _SIXTH is 2^-56 (2/3)
+
+
+@activation(
+    family="sigmoid",
+    formula="max(0, min(1, x/6 + 1/2))",
+    derivative_formula="1/6 if abs(x) < 3 else 0",
+    derivative=lambda x: _SIXTH if fabs(x) < 3.0 else 0.0,
+    wide=True,
+    aliases=("hard_sigmoid",),
+    range="[0, 1]",
+    kinks=(
+        Kink(at="-3", left="0", right="1/6", value="0"),
+        Kink(at="3", left="1/6", right="0", value="0"),
+    ),
+    reference="Courbariaux, Bengio and David (2015), arXiv:1511.00363; torch.nn.functional.hardsigmoid",
+    pitfalls=("The slope differs by framework: 1/6 in torch, Keras 3 and JAX, .2 in ONNX and Keras 2.",),
+)
+def hardsigmoid(x: float) -> float:
+    """Hard sigmoid: a straight line between two levels."""
+    s = maximum(x, -3.0) + 3.0
+    low = product_tail(s, _SIXTH) + (s * _SIXTH_LOW + sum_tail(maximum(x, -3.0), 3.0) * _SIXTH)
+    return minimum(s * _SIXTH + low, 1.0)

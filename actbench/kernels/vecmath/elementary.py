@@ -9,40 +9,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-from numba.extending import register_jitable
 
 from . import intrinsics
 from .intrinsics import divide, fma, horner
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-inline: Callable[[Function], Function] = register_jitable(forceinline=True)
-
-
-@inline
-def fast_two_sum(a: Any, b: Any) -> Any:
-    """Return (s, e) with s = fl(a + b) and s + e = a + b, given |a| >= |b| or a = 0."""
-    s = a + b
-    return s, b - (s - a)
-
-
-@inline
-def two_sum(a: Any, b: Any) -> Any:
-    """Return (s, e) with s = fl(a + b) and s + e = a + b."""
-    s = a + b
-    t = s - a
-    return s, (a - (s - t)) + (b - t)
-
-
-@inline
-def two_product(a: Any, b: Any) -> Any:
-    """Return (p, e) with p = fl(a * b) and p + e = a * b."""
-    p = a * b
-    return p, fma(a, b, -p)
+from .pairs import fast_two_sum, fma_pair, inline, two_product, two_sum
 
 
 def _quarter_turns(precision: int, bias: int) -> list[list[float]]:
@@ -82,11 +56,8 @@ def _quarter_turns(precision: int, bias: int) -> list[list[float]]:
     return parts
 
 
-def elementary(c: Any, max_ulp: Mapping[str, float]) -> SimpleNamespace:
-    """Return the functions over the scalar type of the constants `c`, by name.
-
-    max_ulp: the largest error measured, by name; it goes into the docstrings.
-    """
+def elementary(c: Any) -> SimpleNamespace:
+    """Return the functions over the scalar type of the constants `c`, and the tools that others are made of."""
     T: Any = type(c.LOG2E)
     if T is np.float32:
         Int: Any = np.int32
@@ -101,10 +72,16 @@ def elementary(c: Any, max_ulp: Mapping[str, float]) -> SimpleNamespace:
     SMALLEST = info.smallest_normal
     ZERO, HALF, ONE, TWO = T(0), T(0.5), T(1), T(2)
     INF, NAN = T(np.inf), T(np.nan)
+    EPSILON = T(info.eps / 4)
     RESCALE = T(2.0 ** (info.nmant + 1))
     # x + ROUNDER leaves the nearest integer to x in the low bits, whatever the machine
     ROUNDER = T(1.5 * 2.0**info.nmant)
     ROUNDER_BITS = Int(ROUNDER.view(Int))
+    # 2^n itself may not be a number of the format where x * 2^n still is: half the range is taken off, and put back.
+    SINK, RISE = T(2.0 ** (-info.maxexp // 2)), T(2.0 ** (info.maxexp // 2))
+    TO_POWER, TO_HALF, TO_RAISED, TO_SUNK = (
+        T(ROUNDER + T(int(BIAS) + lift)) for lift in (0, -1, info.maxexp // 2, -info.maxexp // 2)
+    )
     SQRT_HALF_BITS = Int(c.SQRT_HALF.view(Int))
     FRACTION_MASK = Int((1 << info.nmant) - 1)
     SIGN = Int(np.iinfo(Int).min)
@@ -113,13 +90,14 @@ def elementary(c: Any, max_ulp: Mapping[str, float]) -> SimpleNamespace:
     LN2_SHORT, LN2_REST = c.LN2_SHORT
     HALF_PI, HALF_PI_LOW = c.HALF_PI
     EXP, LOG, SIN, COS = c.EXP, c.LOG, c.SIN, c.COS
+    EXP_TWICE = (ONE, TWO, *(T(2 ** (k + 2)) * coefficient for k, coefficient in enumerate(EXP)))
+    TANH, TANH_SPLIT = c.TANH, c.TANH_SPLIT
     ERF_HIGH, ERF = c.ERF[0], c.ERF[1:]
     ERFC_HIGH, ERFC_LOW, ERFC = c.ERFC[0], c.ERFC[1], c.ERFC[2:]
     ERF_SPLIT, ERFC_ZERO, ERFC_TINY, THREE = c.ERF_SPLIT, c.ERFC_HIGH, c.ERFC_TINY, T(3)
-    EXP_LOW, EXP_TINY, EXP_MAX, EXP_HIGH = c.EXP_LOW, c.EXP_TINY, c.EXP_MAX, c.EXP_HIGH
+    EXP_LOW, EXP_HIGH = c.EXP_LOW, c.EXP_HIGH
     # beyond it tanh(x) rounds to 1, expm1(-x) to -1 and softplus(x) to x
     SATURATED = T(0.7 * (info.nmant + 3))
-    SQRT2_MINUS_1 = T(np.sqrt(2) - 1)
     TURNS_1, TURNS_2, TURNS_3, TURNS_4 = (
         np.array(part, T) for part in _quarter_turns(info.nmant + 1, info.maxexp - 1)
     )
@@ -148,17 +126,37 @@ def elementary(c: Any, max_ulp: Mapping[str, float]) -> SimpleNamespace:
         return x * power_of_two(half) * power_of_two(Int(n - half))
 
     @inline
+    def reduced(x: Any, low: Any, rounder: Any) -> Any:
+        """Return (t, r, tail) with e^(x + low) = 2^n e^(r + tail), |r| <= 0.347; 2^n is power(t).
+
+        rounder: one of TO_POWER, TO_RAISED, TO_SUNK, the power's lift.
+        """
+        t = fma(x, LOG2E, rounder)
+        n = t - rounder
+        return t, fma(-n, LN2, x), fma(-n, LN2_LOW, low)  # the first difference is exact
+
+    @inline
+    def power(t: Any) -> Any:
+        """Return 2^n for t = n + rounder: the bias rides in the rounder, so one shift makes the exponent."""
+        return from_bits(Int(to_bits(t) << FRACTION))
+
+    @inline
+    def series_pair(r: Any, tail: Any) -> Any:
+        """Return e^(r + tail) - 1 as a pair, |r| <= 0.347."""
+        x = r + tail
+        return fast_two_sum(r, fma(x * x, horner(x, EXP), tail))
+
+    @inline
+    def series(r: Any, tail: Any) -> Any:
+        """Return e^(r + tail) - 1, |r| <= 0.347, within 0.6 ULP."""
+        return series_pair(r, tail)[0]
+
+    @inline
     def exp_reduced(x: Any, low: Any) -> Any:
-        """Return (q, r, n) with e^(x + low) = 2^n (1 + q + r), |q| <= sqrt(2) - 1."""
-        shifted = fma(x, LOG2E, ROUNDER)
-        n = shifted - ROUNDER
-        t = fma(-n, LN2, x)  # exact
-        tail = fma(-n, LN2_LOW, low)
-        s, s_low = two_product(t, t)
-        q = fma(HALF, s, t)
-        cubic = s * (t * horner(t, EXP))
-        r = fma(HALF, s, t - q) + fma(HALF, s_low, fma(tail, q + cubic, tail) + cubic)
-        return q, r, Int(to_bits(shifted) - ROUNDER_BITS)
+        """Return (q, r, n) with e^(x + low) = 2^n (1 + q + r), |q| <= 0.347."""
+        t, q, tail = reduced(x, low, ROUNDER)
+        r = q + tail
+        return q, fma(r * r, horner(r, EXP), tail), Int(to_bits(t) - ROUNDER_BITS)
 
     @inline
     def round_scaled(high: Any, low: Any, n: Any, tiny: Any) -> Any:
@@ -172,31 +170,12 @@ def elementary(c: Any, max_ulp: Mapping[str, float]) -> SimpleNamespace:
         return scale(s - grid, n), scale(e, n)
 
     @inline
-    def exp_pair(x: Any) -> Any:
-        """Return e^x, its first part within 0.53 ULP, and the remainder."""
-        y = EXP_LOW if x < EXP_LOW else x
-        y = EXP_HIGH if y > EXP_HIGH else y
-        q, r, n = exp_reduced(y, ZERO)
-        high, low = fast_two_sum(ONE, q)
-        return round_scaled(high, low + r, n, x < EXP_TINY)
-
-    @inline
     def quotient(a: Any, a_low: Any, b: Any, b_low: Any) -> Any:
         """Return (a + a_low) / (b + b_low) as a pair."""
         inverse = divide(ONE, b)
         y = a * inverse
         rest = fma(-y, b_low, fma(-y, b, a) + a_low)
         return y, rest * inverse
-
-    @inline
-    def expm1_pair(x: Any) -> Any:
-        """Return e^x - 1 as a pair, for -2 SATURATED <= x <= EXP_MAX."""
-        q, r, n = exp_reduced(x, ZERO)
-        high, low = fast_two_sum(ONE, q)
-        high, low = scale(high, n), scale(low + r, n)
-        s, e = two_sum(high, -ONE)
-        near = n == 0
-        return fast_two_sum(q if near else s, r if near else e + low)
 
     @inline
     def log_pair(f: Any, low: Any, k: Any) -> Any:
@@ -279,16 +258,24 @@ def elementary(c: Any, max_ulp: Mapping[str, float]) -> SimpleNamespace:
 
     @inline
     def exp(x: Any) -> Any:
-        """Return e^x; gradual underflow is rounded once."""
-        return exp_pair(x)[0]
+        """Return e^x, subnormal results included."""
+        y = EXP_LOW if x < EXP_LOW else x
+        y = EXP_HIGH if y > EXP_HIGH else y
+        t, r, tail = reduced(y, ZERO, TO_RAISED if x < ZERO else TO_SUNK)
+        p = power(t)
+        return fma(series(r, tail), p, p) * (SINK if x < ZERO else RISE)
 
     @inline
     def expm1(x: Any) -> Any:
         """Return e^x - 1."""
         y = -SATURATED if x < -SATURATED else x
-        y = EXP_MAX if y > EXP_MAX else y
-        high, low = expm1_pair(y)
-        return copysign(INF if x > EXP_MAX else high + low, x)
+        y = EXP_HIGH if y > EXP_HIGH else y
+        t, r, tail = reduced(y, ZERO, TO_HALF)
+        q, q_low = series_pair(r, tail)
+        p = power(t)
+        high, low = fma_pair(q, p, p - HALF)
+        y = high + fma(p, q_low, low)
+        return x if fabs(x) < EPSILON else y + y  # halves of subnormals are inexact
 
     @inline
     def log(x: Any) -> Any:
@@ -313,12 +300,15 @@ def elementary(c: Any, max_ulp: Mapping[str, float]) -> SimpleNamespace:
     @inline
     def tanh(x: Any) -> Any:
         """Return the hyperbolic tangent."""
-        y = fabs(x)
-        y = SATURATED if y > SATURATED else y
-        high, low = expm1_pair(-y - y)
-        b, b_low = fast_two_sum(TWO, high)
-        y, y_low = quotient(-high, -low, b, b_low + low)
-        return copysign(y + y_low, x)
+        z = x * x
+        near = fma(x * z, horner(z, TANH), x)
+        a = fabs(x)
+        y = SATURATED if a > SATURATED else a
+        t = fma(y, TWO * LOG2E, TO_POWER)
+        n = t - TO_POWER
+        r = fma(n, -HALF * LN2_LOW, fma(n, -HALF * LN2, y))
+        far = fma(-TWO, divide(ONE, fma(horner(r, EXP_TWICE), power(t), ONE)), ONE)
+        return copysign(near if a < TANH_SPLIT else far, x)
 
     @inline
     def erf(x: Any) -> Any:
@@ -381,32 +371,28 @@ def elementary(c: Any, max_ulp: Mapping[str, float]) -> SimpleNamespace:
         return sin_cos(r, low, Int(n + Int(1)))
 
     @inline
-    def sigmoid(x: Any) -> Any:
-        """Return 1 / (1 + e^-x)."""
-        q, low = exp_pair(-fabs(x))
-        b, b_low = fast_two_sum(ONE, q)
-        negative = x < ZERO
-        y, e = quotient(q if negative else ONE, low if negative else ZERO, b, b_low + low)
-        return y + e
+    def product_tail(x: Any, y: Any) -> Any:
+        """Return x y - fl(x y), exact; 0 where the product is not finite."""
+        p, e = two_product(x, y)
+        return e if fabs(p) < INF else ZERO
 
     @inline
-    def softplus(x: Any) -> Any:
-        """Return log(1 + e^x)."""
-        q, low = exp_pair(-fabs(x))
-        far = q > SQRT2_MINUS_1  # 1 + q > sqrt(2): halve it, and add ln 2
-        u, e = fast_two_sum(-ONE, q)
-        f = HALF * u if far else q
-        f_low = HALF * (e + low) if far else low
-        high, rest = log_pair(f, f_low, ONE if far else ZERO)
-        s, e = two_sum(ZERO if x < ZERO else x, high)
-        y = s + (e + rest)
-        return x if x > SATURATED else y
+    def sum_tail(x: Any, y: Any) -> Any:
+        """Return x + y - fl(x + y), exact; 0 where the sum is not finite."""
+        s, e = two_sum(x, y)
+        return e if fabs(s) < INF else ZERO
+
+    @inline
+    def ratio(x: Any, y: Any, low: Any) -> Any:
+        """Return x / (y + low)."""
+        inverse = divide(ONE, y)
+        q = x * inverse
+        return fma(fma(-q, low, fma(-q, y, x)), inverse, q)
 
     functions = (
-        exp, expm1, log, log1p, tanh, erf, erfc, sqrt, fabs, copysign, maximum, minimum, sin, cos,
-        floor, sigmoid, softplus, exp_pair, expm1_pair, quotient,
+        exp, expm1, log, log1p, tanh, erf, erfc, sqrt, fabs, copysign, maximum, minimum, sin, cos, floor,
+        product_tail, sum_tail, ratio,
     )  # fmt: skip
-    for f in functions:
-        if f.__name__ in max_ulp:
-            f.__doc__ = f"{f.__doc__} At most {max_ulp[f.__name__]} ULP off."
-    return SimpleNamespace(**{f.__name__: f for f in functions})
+    tools = (reduced, power, series, series_pair)
+    constants = {"ROUNDER": ROUNDER, "SINK": SINK, "SATURATED": SATURATED, "TO_RAISED": TO_RAISED}
+    return SimpleNamespace(**{f.__name__: f for f in (*functions, *tools)}, **constants)

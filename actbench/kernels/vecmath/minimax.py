@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import mpmath as mp
@@ -16,6 +17,7 @@ Real = Callable[[mpf], mpf]
 # x -> (x - ERFC_CENTRE) / (x + ERFC_SHIFT) maps the tail of erfc to a short, nearly even interval.
 # A shift of 2-3 needs the fewest terms in both formats (0.5 and 1 need up to twice as many).
 ERFC_SHIFT, ERFC_CENTRE = 3, 3
+TANH_SPLIT = mpf(1) / 1  # below: odd series; above: 1 - 2/(1 + e^(2x))
 ERF_SPLIT = mpf(5) / 8  # below: odd series of erf; above: e^(-x^2) times a polynomial
 
 
@@ -46,6 +48,8 @@ class Format:
 FORMATS = (
     Format("Float32", 24, -126, np.float32),
     Format("Float64", 53, -1022, np.float64),
+    # float32's accuracy and range, worked out in float64
+    Format("Wide", 53, -126, np.float64),
 )
 
 
@@ -60,7 +64,7 @@ class Approximation:
     low: Callable[[Format], mpf]
     high: Callable[[Format], mpf]
     degree: dict[str, int]
-    leading_parts: int = 1
+    leading_parts: dict[str, int] = field(default_factory=dict)
 
 
 def _erfc_variable(x: mpf) -> mpf:
@@ -72,6 +76,36 @@ def _erfc_scaled(t: mpf) -> mpf:
     return (1 + 2 * x) * mp.exp(x * x) * mp.erfc(x)
 
 
+def _normal_variable(a: mpf) -> mpf:
+    return (a - 2) / (a + 4)
+
+
+def _normal_argument(t: mpf) -> mpf:
+    return (2 + 4 * t) / (1 - t)
+
+
+def _normal_ratio(a: mpf) -> mpf:
+    """Return e^(a^2/2) Phi(-a), which falls from 1/2 like 1/a."""
+    return mp.exp(a * a / 2) * mp.erfc(a / mp.sqrt(2)) / 2
+
+
+@functools.cache
+def gelu_root() -> mpf:
+    """Return a > 0 with gelu'(-a) = 0."""
+    return mp.findroot(lambda a: _normal_ratio(a) - a / mp.sqrt(2 * mp.pi), mpf("0.7518"))
+
+
+def _normal_slope(t: mpf) -> mpf:
+    a = _normal_argument(t)
+    return (a / mp.sqrt(2 * mp.pi) - _normal_ratio(a)) / (a - gelu_root())
+
+
+def last_normal(form: Format) -> mpf:
+    """Return the a above which a Phi(-a) rounds to zero."""
+    least = mp.ldexp(1, form.least_exponent - form.precision)
+    return mp.findroot(lambda a: mp.log(a * mp.erfc(a / mp.sqrt(2)) / 2 / least), mp.sqrt(-2 * mp.log(least)))
+
+
 def last_erfc(form: Format) -> mpf:
     """Return the x above which erfc(x) rounds to zero."""
     least = mp.ldexp(1, form.least_exponent - form.precision)
@@ -81,12 +115,68 @@ def last_erfc(form: Format) -> mpf:
 APPROXIMATIONS = (
     Approximation(
         "EXP",
-        "e^t = 1 + t + t^2/2 + t^3 P(t), |t| <= 0.3467",
-        lambda t: (mp.exp(t) - 1 - t - t * t / 2) / t**3,
-        lambda t: t**3 / mp.expm1(t),
+        "e^t = 1 + t + t^2 P(t), |t| <= 0.3467",
+        lambda t: (mp.expm1(t) - t) / t**2,
+        lambda t: t**2 / mp.exp(t),
         lambda form: mpf("-0.3467"),
         lambda form: mpf("0.3467"),
         {"Float32": 4, "Float64": 9},
+    ),
+    Approximation(
+        "EXPM1",
+        "e^t - 1 = t P(t), |t| <= 0.3467",
+        lambda t: mp.expm1(t) / t,
+        lambda t: t / mp.expm1(t),
+        lambda form: mpf("-0.3467"),
+        lambda form: mpf("0.3467"),
+        {"Wide": 5},
+    ),
+    Approximation(
+        "TANH",
+        "tanh x = x + x^3 P(x^2), |x| <= 1",
+        lambda z: (mp.tanh(mp.sqrt(z)) / mp.sqrt(z) - 1) / z,
+        lambda z: z * mp.sqrt(z) / mp.tanh(mp.sqrt(z)),
+        lambda form: mpf(0),
+        lambda form: TANH_SPLIT**2,
+        {"Float32": 7, "Float64": 15},
+    ),
+    Approximation(
+        "LOG1P",
+        "log(1 + q) = q - q^2/2 + q^3 P(q), 0 <= q <= 1",
+        lambda q: (mp.log1p(q) - q + q * q / 2) / q**3,
+        lambda q: q**3 / mp.log1p(q),
+        lambda form: mpf(0),
+        lambda form: mpf(1),
+        {"Float32": 8, "Float64": 21},
+    ),
+    Approximation(
+        "LOG1P",
+        "log(1 + q) = q P(q), 0 <= q <= 1",
+        lambda q: mp.log1p(q) / q,
+        lambda q: q / mp.log1p(q),
+        lambda form: mpf(0),
+        lambda form: mpf(1),
+        {"Wide": 10},
+    ),
+    Approximation(
+        "NORMAL",
+        "(a + 5/4) e^(a^2/2) Phi(-a) = P(t), t = (a - 2)/(a + 4), a >= 0",  # flat at both ends: t may be rounded
+        lambda t: (_normal_argument(t) + mpf("1.25")) * _normal_ratio(_normal_argument(t)),
+        lambda t: 1 / ((_normal_argument(t) + mpf("1.25")) * _normal_ratio(_normal_argument(t))),
+        lambda form: mpf("-0.5"),
+        lambda form: _normal_variable(last_normal(form)),
+        {"Float32": 10, "Float64": 24, "Wide": 10},
+        {"Float32": 2, "Float64": 2},
+    ),
+    Approximation(
+        "NORMAL_SLOPE",
+        "a / sqrt(2 pi) - e^(a^2/2) Phi(-a) = (a - root) P(t), t as above",
+        _normal_slope,
+        lambda t: 1 / _normal_slope(t),
+        lambda form: mpf("-0.5"),
+        lambda form: _normal_variable(last_normal(form)),
+        {"Float32": 10, "Float64": 23, "Wide": 9},
+        {"Float32": 2, "Float64": 2},
     ),
     Approximation(
         "LOG",
@@ -99,13 +189,13 @@ APPROXIMATIONS = (
     ),
     Approximation(
         "ERF",
-        "erf(x) = x + x P(x^2), |x| <= 5/8; the constant in two parts, high then low",
+        "erf(x) = x + x P(x^2), |x| <= 5/8, high then low",
         lambda z: mp.erf(mp.sqrt(z)) / mp.sqrt(z) - 1,
         lambda z: mp.sqrt(z) / mp.erf(mp.sqrt(z)),
         lambda form: mpf(0),
         lambda form: ERF_SPLIT**2,
         {"Float32": 5, "Float64": 12},
-        leading_parts=2,
+        {"Float32": 2, "Float64": 2},
     ),
     Approximation(
         "ERFC",
@@ -115,7 +205,7 @@ APPROXIMATIONS = (
         lambda form: _erfc_variable(ERF_SPLIT),
         lambda form: _erfc_variable(last_erfc(form)),
         {"Float32": 10, "Float64": 23},
-        leading_parts=2,
+        {"Float32": 2, "Float64": 2},
     ),
     Approximation(
         "SIN",
@@ -189,11 +279,11 @@ def approximate(job: Approximation, form: Format) -> tuple[list[mpf], mpf]:
     rest, rest_weights = values, weights
     for degree in range(job.degree[form.name], -1, -1):
         constant = _remez(points, rest, rest_weights, degree)[0]
-        head = form.parts(constant, 1 if coefficients else job.leading_parts)
+        head = form.parts(constant, 1 if coefficients else job.leading_parts.get(form.name, 1))
         coefficients += head
         rest = [(v - sum(head)) / t for v, t in zip(rest, points, strict=True)]
         rest_weights = [w * abs(t) for w, t in zip(rest_weights, points, strict=True)]
-    split = job.leading_parts
+    split = job.leading_parts.get(form.name, 1)
     series = [sum(coefficients[:split]), *coefficients[split:]]
     error = max(
         w * abs(v - mp.polyval(series[::-1], t)) for t, v, w in zip(points, values, weights, strict=True)
@@ -214,22 +304,64 @@ def constants(form: Format) -> dict[str, tuple[str, list[mpf]]]:
         "LN2_SHORT": ("ln 2, few bits first", [short, form.round(ln2 - short)]),
         "HALF_PI": ("pi / 2 in two parts", form.parts(mp.pi / 2, 2)),
         "SQRT_HALF": ("sqrt(1/2)", [form.round(mp.sqrt(mpf(1) / 2))]),
-        "EXP_TINY": ("below it e^x is subnormal", [form.round(least * ln2)]),
         "EXP_LOW": ("below it e^x is 0", [form.round(mp.floor((least - p) * ln2 - 1))]),
         "EXP_MAX": (
             "above it e^x overflows",
             [form.truncate((2 - least) * ln2 + mp.log(1 - mp.ldexp(1, -p) / 2), p)],
         ),
-        "EXP_HIGH": ("far above that", [form.round(mp.ceil((2 - least) * ln2 + 1))]),
+        "EXP_HIGH": (
+            "above that, by less than half a power of 2",
+            [form.round((2 - least) * ln2 + mpf(1) / 16)],
+        ),
+        "DAMPED": ("below it x e^x is 0", [form.round(mp.floor(_last_damped(form)))]),
+        "TANH_SPLIT": ("series below, exponential above", [form.round(TANH_SPLIT)]),
+        "NORMAL_LAST": ("above it a Phi(-a) is 0", [form.round(last_normal(form) * (1 + mp.ldexp(1, -6)))]),
+        **_roots(form),
         "ERF_SPLIT": ("series below, tail above", [form.round(ERF_SPLIT)]),
         "ERFC_TINY": ("above it erfc is subnormal", [form.round(tail * (1 + mp.ldexp(1, 2 - p)))]),
         "ERFC_HIGH": ("above it erfc is 0", [form.round(last_erfc(form) * (1 + mp.ldexp(1, 2 - p)))]),
     }
 
 
+def _last_damped(form: Format) -> mpf:
+    least = mp.ldexp(1, form.least_exponent - form.precision)
+    return mp.findroot(lambda x: mp.log(-x) + x - mp.log(least), mp.log(least))
+
+
+def _roots(form: Format) -> dict[str, tuple[str, list[mpf]]]:
+    """Return the zeros of derivatives, the values there that the kernels expand from, and gelu_tanh's cubic."""
+    exp = mp.exp
+    silu = mp.findroot(lambda x: 1 + x + exp(x), mpf("-1.278"))
+    mish = mp.findroot(
+        lambda x: 4 * (x + 1) + 4 * exp(2 * x) + exp(3 * x) + exp(x) * (4 * x + 6), mpf("-1.192")
+    )
+    alpha = 2 * mp.sqrt(2 / mp.pi)
+    beta = alpha * mpf("0.044715")
+    gelu_tanh = mp.findroot(
+        lambda x: 1 + exp(alpha * x + beta * x**3) + alpha * x + 3 * beta * x**3, mpf("-0.7525")
+    )
+    there = alpha * gelu_tanh + beta * gelu_tanh**3
+    # alpha + beta x^2 is summed exactly with half the bits of alpha
+    short = form.truncate(alpha, form.precision // 2)
+    return {
+        "SILU_ROOT": ("silu'(x) = 0 here, in two parts", form.parts(silu, 2)),
+        "SILU_EXP": ("e^x here", form.parts(exp(silu), 2)),
+        "MISH_ROOT": ("mish'(x) = 0 here", form.parts(mish, 2)),
+        "MISH_EXP": ("e^x here", form.parts(exp(mish), 2)),
+        "MISH_REST": ("4x + 6 + e^(2x) here", form.parts(4 * mish + 6 + exp(2 * mish), 2)),
+        "GELU_ROOT": ("gelu'(-a) = 0 here", form.parts(gelu_root(), 2)),
+        "CUBIC": ("gelu_tanh(x) = x sigmoid(alpha x + beta x^3): alpha", [short, form.round(alpha - short)]),
+        "CUBIC_BETA": ("beta", form.parts(beta, 2)),
+        "CUBIC_SLOPE": ("3 beta", form.parts(3 * beta, 2)),
+        "GELU_TANH_ROOT": ("gelu_tanh'(x) = 0 here", form.parts(gelu_tanh, 2)),
+        "GELU_TANH_ARGUMENT": ("alpha x + beta x^3 here", form.parts(there, 2)),
+        "GELU_TANH_EXP": ("the exponential of that", form.parts(exp(there), 2)),
+    }
+
+
 def _line(form: Format, name: str, comment: str, values: Sequence[mpf]) -> str:
     numbers = ", ".join(repr(float(str(form.scalar(float(v))))) for v in values)
-    body = f"_{form.name.lower()}({numbers})" + ("[0]" if len(values) == 1 else "")
+    body = f"_{form.scalar.__name__}({numbers})" + ("[0]" if len(values) == 1 else "")
     return f"    # {comment}\n    {name} = {body}\n"
 
 
@@ -254,9 +386,12 @@ def _float64(*values: float) -> tuple[np.float64, ...]:
     with mp.workdps(DIGITS):
         for form in FORMATS:
             text += f"\n\nclass {form.name}:\n"
-            for name, (comment, values) in constants(form).items():
+            shared = constants(form)
+            for name, (comment, values) in shared.items():
+                if form.name == "Wide" and name != "NORMAL_LAST":
+                    continue  # the others are Float64's
                 text += _line(form, name, comment, values)
-            for job in APPROXIMATIONS:
+            for job in (job for job in APPROXIMATIONS if form.name in job.degree):
                 values, error = approximate(job, form)
                 comment = f"{job.meaning}: relative error 2^{mp.nstr(mp.log(error, 2), 4)}"
                 text += _line(form, job.name, comment, values)
