@@ -1,0 +1,152 @@
+"""JAX: jax.nn and jax.numpy under jit, the backward pass by vjp and grad."""
+
+from __future__ import annotations
+
+import os
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from actbench.peers.base import Description, Peer, Prepared, Request, Table, Tables, version
+
+_POOL = "tf_XLAEigen"  # what XLA calls the threads that share the work of one operation
+
+
+def _bodies() -> Table:
+    import jax.numpy as jnp
+    from jax import nn
+    from jax.scipy.special import logsumexp
+
+    def squares(y: Any, t: Any) -> Any:
+        return jnp.sum((y - t) ** 2)
+
+    def huber(y: Any, t: Any, delta: float) -> Any:
+        e = jnp.abs(y - t)
+        return jnp.mean(jnp.where(e <= delta, e * e / 2, delta * (e - delta / 2)))
+
+    def cross_entropy(y: Any, t: Any) -> Any:
+        return jnp.mean(logsumexp(y, axis=-1) - jnp.take_along_axis(y, t[:, None], axis=-1)[:, 0])
+
+    return {
+        "identity": lambda p: jnp.copy,
+        "step": lambda p: lambda x: jnp.heaviside(x, p["values"]),
+        "relu": lambda p: nn.relu,
+        "relu6": lambda p: nn.relu6,
+        "hardtanh": lambda p: lambda x: jnp.clip(x, p["min_val"], p["max_val"]),
+        "hardsigmoid": lambda p: nn.hard_sigmoid,
+        "hardswish": lambda p: nn.hard_swish,
+        "leaky_relu": lambda p: partial(nn.leaky_relu, negative_slope=p["negative_slope"]),
+        "prelu": lambda p: partial(nn.leaky_relu, negative_slope=p["weight"]),
+        "rrelu": lambda p: partial(nn.leaky_relu, negative_slope=(p["lower"] + p["upper"]) / 2),
+        "elu": lambda p: partial(nn.elu, alpha=p["alpha"]),
+        "selu": lambda p: nn.selu,
+        "celu": lambda p: partial(nn.celu, alpha=p["alpha"]),
+        "sigmoid": lambda p: nn.sigmoid,
+        "silu": lambda p: nn.silu,
+        "swish": lambda p: lambda x: x * nn.sigmoid(p["beta"] * x),
+        "tanh": lambda p: jnp.tanh,
+        "softsign": lambda p: nn.soft_sign,
+        "softplus": lambda p: lambda x: nn.softplus(p["beta"] * x) / p["beta"],
+        "logsigmoid": lambda p: nn.log_sigmoid,
+        "mish": lambda p: nn.mish,
+        "gelu": lambda p: partial(nn.gelu, approximate=False),
+        "gelu_tanh": lambda p: partial(nn.gelu, approximate=True),
+        "softmax": lambda p: nn.softmax,
+        "log_softmax": lambda p: nn.log_softmax,
+        "maxout": lambda p: lambda x: jnp.max(x.reshape(*x.shape[:-1], -1, p["k"]), axis=-1),
+        "mse": lambda p: lambda y, t: jnp.mean((y - t) ** 2),
+        "half_squared_error": lambda p: lambda y, t: squares(y, t) / 2,
+        "quadratic_cost": lambda p: lambda y, t: squares(y, t) / (2 * y.shape[0]),
+        "mae": lambda p: lambda y, t: jnp.mean(jnp.abs(y - t)),
+        "mape": lambda p: (
+            lambda y, t: p["scale"] * jnp.mean(jnp.abs(y - t) / jnp.maximum(jnp.abs(t), p["eps"]))
+        ),
+        "huber": lambda p: partial(huber, delta=p["delta"]),
+        "quantile": lambda p: lambda y, t: jnp.mean(jnp.maximum(p["q"] * (t - y), (p["q"] - 1) * (t - y))),
+        "hinge": lambda p: lambda y, t: jnp.mean(jnp.maximum(0, 1 - t * y)),
+        "bce": lambda p: lambda y, t: -jnp.mean(t * jnp.log(y) + (1 - t) * jnp.log1p(-y)),
+        "bce_with_logits": lambda p: lambda y, t: -jnp.mean(t * y + nn.log_sigmoid(-y)),
+        "cross_entropy": lambda p: cross_entropy,
+    }
+
+
+class JaxJit(Peer):
+    """JAX on the CPU, compiled for the shape; results are waited for."""
+
+    name = "jax"
+    packages = ("jax", "jaxlib")
+    extra = "jax"
+    notes: ClassVar = {"prelu": "leaky_relu with the same slope"}
+
+    def __init__(self) -> None:
+        self._threads: int | None = None
+
+    def describe(self) -> Description:
+        from jaxlib import version as jaxlib
+
+        return Description(
+            version("jax"), f"jaxlib {jaxlib.__version__}", "PJRT_NPROC, a new client", "the host's, by LLVM"
+        )
+
+    def set_threads(self, count: int) -> int:
+        """Give XLA's client a pool of ``count`` threads; a client that exists is replaced by a new one."""
+        if self._threads is not None and self._threads == count:
+            return count
+        # A client's pool has the size that this says when the client is made, and keeps it.
+        os.environ["PJRT_NPROC"] = str(count)
+        import jax
+        from jax.extend import backend
+
+        jax.config.update("jax_enable_x64", True)
+        backend.clear_backends()
+        jax.clear_caches()
+        before = _pool_size()
+        jax.jit(lambda x: x + 1)(np.zeros(1)).block_until_ready()
+        made = _pool_size()
+        self._threads = count if before is None or made is None else made - before
+        return self._threads
+
+    def _tables(self) -> Tables:
+        bodies = _bodies()
+        return Tables(forward=bodies, backward=bodies)
+
+    def _bind(self, request: Request, body: Any) -> Prepared:
+        import jax
+
+        function = body
+        if request.pass_ == "backward" and "x" in request.arrays:
+
+            def function(g: Any, x: Any) -> Any:
+                return jax.vjp(body, x)[1](g)[0]
+
+        elif request.pass_ == "backward":
+            function = jax.grad(body)
+        operands = jax.block_until_ready([jax.numpy.asarray(a) for a in request.operands])
+        compiled = jax.jit(function)
+        start = time.perf_counter()
+        compiled(*operands).block_until_ready()
+        seconds = time.perf_counter() - start
+
+        def call() -> Any:
+            return compiled(*operands).block_until_ready()
+
+        note = self.notes.get(request.function, "")
+        return Prepared(call, lambda: np.asarray(call()), note=note, compile_s=seconds)
+
+
+def _pool_size() -> int | None:
+    """How many threads of XLA's pools live in this process; None where the system does not tell."""
+    tasks = Path("/proc/self/task")
+    if not tasks.is_dir():
+        return None
+    return sum(_comm(task) == _POOL for task in tasks.iterdir())
+
+
+def _comm(task: Path) -> str:
+    try:
+        return (task / "comm").read_text().strip()
+    except OSError:  # it has ended since the folder was listed
+        return ""

@@ -1,0 +1,132 @@
+"""ONNX Runtime: a graph of one node, its buffers bound before."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from actbench.peers.base import (
+    Description,
+    DifferentFunctionError,
+    Peer,
+    Prepared,
+    Request,
+    Table,
+    Tables,
+    version,
+)
+
+# From this one on there are Gelu, Mish, HardSwish and Swish; onnxruntime 1.24 is the first to have it.
+_OPSET, _IR = 24, 10
+FORWARD: Table = {
+    "identity": lambda p: ("Identity", {}),
+    "relu": lambda p: ("Relu", {}),
+    "relu6": lambda p: ("Clip", {}, 0.0, 6.0),
+    "hardtanh": lambda p: ("Clip", {}, p["min_val"], p["max_val"]),
+    "hardsigmoid": lambda p: ("HardSigmoid", {"alpha": 1 / 6, "beta": 0.5}),
+    "hardswish": lambda p: ("HardSwish", {}),
+    "leaky_relu": lambda p: ("LeakyRelu", {"alpha": p["negative_slope"]}),
+    "rrelu": lambda p: ("LeakyRelu", {"alpha": (p["lower"] + p["upper"]) / 2}),
+    "prelu": lambda p: ("PRelu", {}, p["weight"]),
+    "elu": lambda p: ("Elu", {"alpha": p["alpha"]}),
+    "selu": lambda p: ("Selu", {}),
+    "celu": lambda p: ("Celu", {"alpha": p["alpha"]}),
+    "sigmoid": lambda p: ("Sigmoid", {}),
+    "silu": lambda p: ("Swish", {}),
+    "swish": lambda p: ("Swish", {"alpha": p["beta"]}),
+    "tanh": lambda p: ("Tanh", {}),
+    "softsign": lambda p: ("Softsign", {}),
+    "softplus": lambda p: ("Softplus", {}) if p["beta"] == 1 else _refuse("Softplus has no beta"),
+    "mish": lambda p: ("Mish", {}),
+    "gelu": lambda p: ("Gelu", {"approximate": "none"}),
+    "gelu_tanh": lambda p: ("Gelu", {"approximate": "tanh"}),
+    "softmax": lambda p: ("Softmax", {"axis": -1}),
+    "log_softmax": lambda p: ("LogSoftmax", {"axis": -1}),
+    "cross_entropy": lambda p: ("SoftmaxCrossEntropyLoss", {"reduction": "mean"}),
+}
+
+
+def _refuse(reason: str) -> Any:
+    raise DifferentFunctionError(f"onnxruntime: {reason}")
+
+
+class OnnxRuntime(Peer):
+    """ONNX Runtime's CPU provider, forward only."""
+
+    name = "onnxruntime"
+    packages = ("onnxruntime", "onnx")
+    extra = "onnx"
+    notes: ClassVar = {"rrelu": "LeakyRelu with the mean slope"}
+
+    def __init__(self) -> None:
+        self._threads = 1
+
+    def describe(self) -> Description:
+        import onnxruntime
+
+        build = onnxruntime.get_build_info().removeprefix("ORT Build Info: ")
+        return Description(version("onnxruntime"), build, "intra_op_num_threads", "chosen at run time")
+
+    def set_threads(self, count: int) -> int:
+        self._threads = count
+        return count
+
+    def _tables(self) -> Tables:
+        return Tables(forward={}, forward_out=FORWARD)
+
+    def _bind(self, request: Request, body: Any) -> Prepared:
+        node, attributes, *constants = body
+        given = [*request.operands, *(np.full(_shape(node), c, request.dtype) for c in constants)]
+        operands = [np.ascontiguousarray(a) for a in given]
+        session = self._session(node, attributes, operands, request)
+        binding = session.io_binding()
+        for i, operand in enumerate(operands):
+            binding.bind_cpu_input(f"x{i}", operand)
+        shape = () if "pred" in request.arrays else request.operands[0].shape
+        out = np.empty(shape, request.dtype)
+        binding.bind_output("y", "cpu", 0, request.dtype, shape, out.ctypes.data)
+        buffers = *operands, out  # the binding knows only where they are: the call must keep them
+
+        def call() -> Any:
+            session.run_with_iobinding(binding)
+            return buffers[-1]
+
+        return Prepared(call, call, allocates=False, note=self.notes.get(request.function, ""))
+
+    def _session(self, node: str, attributes: Any, operands: Any, request: Request) -> Any:
+        import onnxruntime
+        from onnx import helper
+
+        dtype = request.dtype.name
+        if dtype not in ("float64", "float32", "float16"):
+            raise DifferentFunctionError(f"onnxruntime: no {dtype} from NumPy's buffers")
+        names = [f"x{i}" for i in range(len(operands))]
+        kinds = [helper.np_dtype_to_tensor_dtype(o.dtype) for o in operands]
+        graph = helper.make_graph(
+            [helper.make_node(node, names, ["y"], **attributes)],
+            "one",
+            [
+                helper.make_tensor_value_info(n, k, o.shape)
+                for n, k, o in zip(names, kinds, operands, strict=True)
+            ],
+            [helper.make_tensor_value_info("y", kinds[0], None)],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.log_severity_level = 4
+        # Its idle threads would spin on the cores that the next call in the round needs.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        try:
+            return onnxruntime.InferenceSession(
+                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            if "NOT_IMPLEMENTED" in str(error) or "Type Error" in str(error):
+                raise DifferentFunctionError(f"onnxruntime has no {node} of {dtype}") from error
+            raise
+
+
+def _shape(node: str) -> tuple[int, ...]:
+    return () if node == "Clip" else (1,)

@@ -1,0 +1,72 @@
+"""PyTorch, compiled: torch.compile over what eager PyTorch calls, the backward pass by torch.func."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import Any, ClassVar
+
+from actbench.peers.base import Prepared, Request, Tables
+from actbench.peers.torch_eager import NOTES, Torch, array, forward, tensor
+
+_NOT_COMPILED = ("ctc", "ctc_with_logits")  # one operator, which the compiler calls as eager code does
+
+
+class TorchCompile(Torch):
+    """PyTorch with its default compiler, for the shape at hand."""
+
+    name = "torch.compile"
+    notes: ClassVar = {name: NOTES[name] for name in ("identity", "swish", "rrelu", "bce")}
+
+    def __init__(self) -> None:
+        self._made: tuple[object, Any, float] = (None, None, 0.0)
+
+    def _tables(self) -> Tables:
+        from torch._inductor import config
+
+        config.compile_threads = 1  # no pool of compilers beside what is measured
+        bodies = {name: body for name, body in forward().items() if name not in _NOT_COMPILED}
+        # torch.heaviside has no derivative.
+        return Tables(bodies, {name: body for name, body in bodies.items() if name != "step"})
+
+    def _bind(self, request: Request, body: Any) -> Prepared:
+        operands = [tensor(a) for a in request.operands]
+        if request.pass_ == "backward":
+            body = _product(body) if "x" in request.arrays else _gradient(body)
+        compiled, seconds = self._compiled(request, body, operands)
+        call = partial(compiled, *operands)
+        note = self.notes.get(request.function, "")
+        return Prepared(call, lambda: array(call(), request.dtype), note=note, compile_s=seconds)
+
+    def _compiled(self, request: Request, body: Any, operands: list[Any]) -> tuple[Any, float]:
+        """The compiled function and the seconds it took; the last one is kept for buffers of the same shape."""
+        import torch
+
+        shapes = tuple((o.shape, o.dtype) for o in operands)
+        key = (
+            request.function,
+            request.pass_,
+            tuple(request.params.items()),
+            shapes,
+            torch.get_num_threads(),
+        )
+        if self._made[0] != key:
+            # Dynamo would make the second shape it sees a variable, and give up at the eighth.
+            torch._dynamo.reset()
+            compiled = torch.compile(body, fullgraph=True, dynamic=False)
+            start = time.perf_counter()
+            compiled(*operands)
+            self._made = key, compiled, time.perf_counter() - start
+        return self._made[1], self._made[2]
+
+
+def _product(body: Any) -> Any:
+    from torch.func import vjp
+
+    return lambda g, x: vjp(body, x)[1](g)[0]
+
+
+def _gradient(body: Any) -> Any:
+    from torch.func import grad
+
+    return grad(body)

@@ -1,0 +1,141 @@
+"""Which peers there are, and what a user is told of one that is not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+
+import numpy as np
+import pytest
+
+from actbench import peers as registry
+from actbench.catalog.errors import UsageError
+from actbench.peers.base import Description, Peer, Prepared, Request, Tables
+
+NAMES = ("torch", "torch.compile", "jax", "onnxruntime", "numpy", "scipy", "numexpr")
+
+
+class Doubler(Peer):
+    """A third party's peer."""
+
+    name = "doubler"
+    packages = ("numpy",)
+    extra = "doubler"
+
+    def describe(self) -> Description:
+        return Description("1", "", "", "")
+
+    def set_threads(self, count: int) -> int:
+        return 1
+
+    def _tables(self) -> Tables:
+        return Tables(forward={"relu": lambda p: lambda x: 2 * x})
+
+    def _bind(self, request: Request, body: object) -> Prepared:
+        return Prepared(lambda: None, lambda: body(request.arrays["x"]))  # type: ignore[operator]
+
+
+class Absent(Doubler):
+    name = "absent"
+    packages = ("a_package_that_nobody_has",)
+
+
+@pytest.fixture
+def plugged(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = [
+        EntryPoint(kind.__name__, f"{__name__}:{kind.__name__}", registry.ENTRY_POINTS)
+        for kind in (Doubler, Absent)
+    ]
+    monkeypatch.setattr(
+        registry, "entry_points", lambda group: points if group == registry.ENTRY_POINTS else []
+    )
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
+    registry.peers.cache_clear()
+    yield
+    registry.peers.cache_clear()
+
+
+def test_all_peers_are_known_installed_or_not() -> None:
+    assert tuple(registry.peers()) == NAMES
+
+
+def test_knowing_them_imports_none_of_their_packages() -> None:
+    code = (
+        "import sys; from actbench.peers import peers\n"
+        "[peer.available() or peer.missing() for peer in peers().values()]\n"
+        "print(*{'torch', 'jax', 'onnxruntime', 'onnx', 'scipy', 'numexpr', 'numba'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+@pytest.mark.usefixtures("plugged")
+def test_a_plug_ins_peer_is_one_of_them() -> None:
+    (peer,) = registry.chosen(["doubler"])
+    x = np.ones(3)
+    prepared = peer.prepare(Request("relu", "forward", {}, {"x": x}))
+    assert prepared is not None
+    assert np.array_equal(prepared.result(), 2 * x)
+    assert peer.prepare(Request("relu", "backward", {}, {"x": x})) is None
+    assert peer.prepare(Request("relu", "derivative", {}, {"x": x})) is None
+
+
+@pytest.mark.usefixtures("plugged")
+def test_auto_takes_what_is_installed() -> None:
+    found = [peer.name for peer in registry.chosen(["auto", "numpy"])]
+    assert {"numpy", "doubler"} <= set(found)
+    assert "absent" not in found
+    assert len(found) == len(set(found))
+
+
+@pytest.mark.usefixtures("plugged")
+def test_a_named_peer_that_is_missing_is_one_line() -> None:
+    with pytest.raises(UsageError, match=r"^absent is not installed: pip install 'actbench\[doubler\]'$"):
+        registry.chosen(["numpy", "absent"])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("pytorch", r"unknown peer 'pytorch': did you mean 'torch'\?"),
+        ("zzz", "choose from torch, torch.compile"),
+    ],
+)
+def test_an_unknown_peer_is_one_line(name: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        registry.chosen([name])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_peer_says_what_it_is_and_how_many_threads_it_has(name: str) -> None:
+    peer = registry.peers()[name]
+    if not peer.available():
+        pytest.skip(peer.missing())
+    assert all(vars(peer.describe()).values())
+    counts = [peer.set_threads(n) for n in (2, 1)]
+    assert counts == ([1, 1] if name in ("numpy", "scipy") else [2, 1])
+
+
+def test_the_threads_of_jax_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    from actbench.peers import jax_jit
+
+    peer = jax_jit.JaxJit()
+    if not peer.available():
+        pytest.skip(peer.missing())
+    sizes = iter([4, 7])
+    monkeypatch.setattr(jax_jit, "_pool_size", lambda: next(sizes))
+    assert peer.set_threads(2) == 3
+
+
+def test_the_buffers_of_a_call_live_as_long_as_the_call() -> None:
+    peer = registry.peers()["onnxruntime"]
+    if not peer.available():
+        pytest.skip(peer.missing())
+    prepared = peer.prepare(Request("relu", "forward", {}, {"x": np.full(1 << 16, -1.0)}, out=True))
+    assert prepared is not None
+    call = prepared.call
+    del prepared
+    scribble = [np.full(1 << 16, 3.0) for _ in range(8)]  # would be given the memory that was free
+    assert np.array_equal(call(), np.zeros(1 << 16))
+    assert all((array == 3).all() for array in scribble)

@@ -1,0 +1,67 @@
+"""Every function that a peer is asked for is ours: the same values, forward and backward, in float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from actbench.bench.contenders import difference
+from actbench.catalog.declaration import Declaration
+from actbench.kernels import bind
+from actbench.kernels.base import Function
+from actbench.peers import peers
+from actbench.peers.base import PASSES, DifferentFunctionError, Peer, Request
+
+SIZE = 3000  # three rows of a row-wise function
+# Both sides are float64 and err by a few units; sums of 3000 elements by a few more.
+CLOSE = 1e-12
+COARSE = {
+    ("torch", "hardsigmoid", "backward"): 1e-7,  # its 1/6 is a float32
+    ("onnxruntime", "gelu_tanh", "forward"): 1e-8,  # the constants of its Gelu are float32
+}
+COMPILED = ("torch.compile",)  # takes 3 s for each: a function of every kind is enough
+SAMPLE = ("tanh", "elu", "softmax", "huber", "cross_entropy")
+
+
+def compared(peer: Peer, f: Function) -> list[str]:
+    """The passes and kinds of call that the peer has, each found to be ours."""
+    found = []
+    assert peer.set_threads(1) == 1
+    for pass_ in PASSES:
+        arrays = f.workload(pass_, "float64", SIZE).arrays
+        request = Request(f.name, pass_, f.declaration.defaults, arrays)
+        ours = np.asarray((f if pass_ == "forward" else f.backward)(*request.operands))
+        for out in (False, True):
+            try:
+                prepared = peer.prepare(Request(f.name, pass_, f.declaration.defaults, arrays, out))
+            except DifferentFunctionError:
+                continue
+            if prepared is None:
+                continue
+            assert prepared.allocates is not out
+            prepared.call()
+            theirs = np.asarray(prepared.result())
+            assert theirs.dtype == np.float64
+            bound = COARSE.get((peer.name, f.name, pass_), CLOSE)
+            assert difference(theirs, ours) <= bound, f"{peer.name} {pass_}{' out=' * out}"
+            found.append(pass_ + " out=" * out)
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name in peers() if name not in COMPILED])
+def test_a_peers_function_is_ours(name: str, declaration: Declaration) -> None:
+    peer = peers()[name]
+    if not peer.available():
+        pytest.skip(peer.missing())
+    compared(peer, bind(declaration))
+
+
+@pytest.mark.filterwarnings("ignore")  # the compiler of torch 2.13 uses what its own parts deprecate
+@pytest.mark.parametrize("name", SAMPLE)
+def test_a_compiled_function_is_ours(name: str) -> None:
+    peer = peers()["torch.compile"]
+    if not peer.available():
+        pytest.skip(peer.missing())
+    from actbench import get
+
+    assert compared(peer, get(name)) == list(PASSES)
