@@ -27,14 +27,26 @@ class Arm:
     """One side of a comparison: the calls that take turns in its slices.
 
     One call is the warm state: its buffers are touched before every slice. Several take turns, so
-    that each finds its buffers evicted. `empty` is a call of the same signature that does nothing.
+    that each finds its buffers evicted. `empty` is a call of the same signature that does nothing;
+    `settle` waits, after each slice, until the arm's own threads have left the cores to the next.
     """
 
-    def __init__(self, name: str, calls: Sequence[Call], empty: Call | None = None) -> None:
+    def __init__(
+        self, name: str, calls: Sequence[Call], empty: Call | None = None, settle: Call | None = None
+    ) -> None:
         self.name = name
+        self.settle = settle or _nothing
         self.calls: Iterator[Call] = cycle(calls)
         self.warm = len(calls) == 1
         self.empty: Iterator[Call] = cycle([empty or _nothing] * len(calls))
+
+
+class ArmError(Exception):
+    """What a call of `arm` raised while it was timed is this error's cause."""
+
+    def __init__(self, arm: Arm) -> None:
+        super().__init__(arm.name)
+        self.arm = arm
 
 
 @dataclass(frozen=True)
@@ -96,11 +108,15 @@ def interleave(
 
     The median cost of an empty call in the same rounds is subtracted. `allowance_ns` cuts the
     rounds, but never below `MINIMUM_ROUNDS`; samples are rounded to what the timer's `step_ns`
-    allows.
+    allows. Raises ArmError where a call raises.
     """
     begun = timer()
     with _no_collection():
-        prepared = [_prepare(arm, slice_ns, timer) for arm in arms]
+        prepared = []
+        for arm in arms:
+            with _blame(arm):
+                prepared.append(_prepare(arm, slice_ns, timer))
+                arm.settle()
         loops = [n for n, _ in prepared]
         order, random = list(range(len(arms))), Random(seed)
         times: list[list[int]] = [[] for _ in arms]
@@ -111,10 +127,12 @@ def interleave(
             started = timer()
             for i in order:
                 arm, part = arms[i], min(loops[i], _EMPTY_CALLS)
-                empties[i].append(time_slice(arm.empty, part, timer) / part)
-                if prepared[i][1]:
-                    time_slice(arm.calls, 1, timer)
-                times[i].append(time_slice(arm.calls, loops[i], timer))
+                with _blame(arm):
+                    empties[i].append(time_slice(arm.empty, part, timer) / part)
+                    if prepared[i][1]:
+                        time_slice(arm.calls, 1, timer)
+                    times[i].append(time_slice(arm.calls, loops[i], timer))
+                    arm.settle()
             done += 1
             ended = timer()
             with_another = 2 * ended - started - begun
@@ -149,6 +167,14 @@ def _timing(raw: Sequence[int], loops: int, overhead: float, step_ns: float) -> 
         overhead_ns=round(overhead, digits),
         tick_ns=tick,
     )
+
+
+@contextmanager
+def _blame(arm: Arm) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise ArmError(arm) from error
 
 
 @contextmanager

@@ -80,6 +80,7 @@ class Config(BaseModel):
         BeforeValidator(_items),
         Field(min_length=1, alias="cache"),
     ] = ("warm",)
+    against: Annotated[tuple[str, ...], BeforeValidator(_items)] = ()  # names of peers, or "auto"
     rounds: Annotated[int, Field(ge=MINIMUM_ROUNDS, le=100_000)] = 12
     slice: Duration = 0.001  # seconds that a sample lasts at least
     budget: Duration | None = None  # seconds for measuring

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from itertools import product
-from typing import TYPE_CHECKING, Annotated, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import numpy as np
 from pydantic import ConfigDict, Field
 
+from actbench.catalog.declaration import Declaration
 from actbench.catalog.errors import InfeasibleError, UsageError
 from actbench.kernels.workload import Compilation, Workload
 
@@ -32,6 +33,10 @@ class Function(Protocol):
     def name(self) -> str: ...
     @property
     def passes(self) -> tuple[str, ...]: ...
+    @property
+    def declaration(self) -> Declaration: ...
+    def __call__(self, *operands: Any, **options: Any) -> Any: ...
+    def backward(self, *operands: Any, **options: Any) -> Any: ...
     def compile(self, pass_: str, dtype: str, /) -> Compilation: ...
     def workload(
         self,

@@ -21,11 +21,13 @@ from actbench.bench.machine import Machine
 from actbench.bench.plan import Cell
 from actbench.bench.statistics import Estimate
 from actbench.catalog.errors import InputFileError, OutputError
+from actbench.peers.base import Description
 
-SCHEMA = 1
+SCHEMA = 2  # 1 had neither contenders nor peers
 RUN_FILE, JOURNAL_FILE = "run.json", "run.jsonl"
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 Times = tuple[Annotated[float, Field(gt=0)], ...]
+OURS = "actbench"
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -39,6 +41,34 @@ class Check:
     max_ulp: float | None  # in units of the cell's dtype; None where nothing finite was compared
     nan: int
     inf: int
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A whole call on a cell's data, timed in the cell's rounds: ours as a user makes it, or a peer's.
+
+    Without samples it was not timed, and the note says why.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    provider: str  # OURS or the name of a peer
+    allocates: bool  # whether the call makes a buffer for its result, or writes to one that it is given
+    samples_ns: Times = ()  # one call, nothing of it subtracted
+    loops: int = 0
+    compile_s: float = 0.0
+    error: float | None = None  # the largest difference from our values, as a part of the largest of them
+    mismatch: bool = False  # the difference is more than the dtype explains
+    note: str = ""  # where the call differs from ours, or why it was not timed
+
+    @property
+    def label(self) -> str:
+        """The provider, and "out=" for a call that is given its buffer."""
+        return self.provider if self.allocates else f"{self.provider} out="
+
+    @cached_property
+    def median_ns(self) -> float:
+        return statistics.median(self.samples_ns).value
 
 
 @dataclass(frozen=True)
@@ -60,10 +90,14 @@ class Measurement:
     check: Check | None = None
     offsets: Mapping[str, int] = field(default_factory=dict)  # bytes of each buffer within its page
     command: str = ""  # repeats this cell
+    contenders: tuple[Contender, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.samples_ns or len(self.ceiling_ns) not in (0, len(self.samples_ns)):
+        rounds = len(self.samples_ns)
+        if not rounds or len(self.ceiling_ns) not in (0, rounds):
             raise ValueError("a cell needs a sample, and a ceiling time for each or none")
+        if any(len(c.samples_ns) not in (0, rounds) for c in self.contenders):
+            raise ValueError("a contender is timed in every round of its cell or in none")
 
     @cached_property
     def _median(self) -> Estimate:
@@ -161,6 +195,7 @@ class Run:
     cells: tuple[Measurement, ...]
     skipped: tuple[Skipped, ...]
     complete: bool
+    peers: Mapping[str, Description] = field(default_factory=dict)  # that the cells were measured against
 
 
 @cache
@@ -182,6 +217,8 @@ def dump_run(run: Run) -> str:
             return "[" + ",".join("\n" + _line(item) for item in content) + "]"
         if name in ("machine", "input") and content is not None:
             return _line(content)
+        if name == "peers":
+            return "{" + ",".join(f"\n{json.dumps(k)}:{_line(v)}" for k, v in content.items()) + "}"
         return json.dumps(content, separators=(",", ":"), ensure_ascii=False)
 
     return "{\n" + ",\n".join(f'"{f.name}":{value(f.name)}' for f in fields(Run)) + "\n}\n"

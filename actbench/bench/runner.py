@@ -22,13 +22,15 @@ from actbench import kernels
 from actbench.bench import data as user_data
 from actbench.bench import statistics
 from actbench.bench.ceiling import Ceiling
-from actbench.bench.clock import Arm, Timer, interleave
+from actbench.bench.clock import Arm, ArmError, Timer, Timing, interleave
 from actbench.bench.config import Config
+from actbench.bench.contenders import Entry, enter, failed
 from actbench.bench.machine import Machine, available_memory, this_machine, versions
 from actbench.bench.plan import Cell, Function, Plan, check_memory
-from actbench.bench.run import SCHEMA, Check, Input, Measurement, Run, Skipped, Store, load_run
+from actbench.bench.run import SCHEMA, Check, Contender, Input, Measurement, Run, Skipped, Store, load_run
 from actbench.catalog.errors import ActbenchError, InfeasibleError, UsageError
 from actbench.kernels.workload import Workload
+from actbench.peers.base import Description, Peer
 
 _UNKNOWN_CACHE = 64 * 2**20
 _MOST_SETS = 2**15  # of cold buffers: more take longer to make than to measure
@@ -68,6 +70,7 @@ def begin(
     command: str,
     source: Input | None = None,
     machine: Machine | None = None,
+    peers: Sequence[Peer] = (),
 ) -> Run:
     """A run that holds no cells yet: what it will measure, where, and with which versions."""
     return Run(
@@ -81,7 +84,15 @@ def begin(
         cells=(),
         skipped=(),
         complete=False,
+        peers={peer.name: _description(peer) for peer in peers},
     )
+
+
+def _description(peer: Peer) -> Description:
+    try:
+        return peer.describe()
+    except Exception as error:
+        raise UsageError(f"{peer.name} is installed but does not work: {error}") from error
 
 
 def run(
@@ -93,6 +104,7 @@ def run(
     progress: Progress = lambda event: None,
     data: user_data.Array | None = None,
     declared_in: Sequence[str] = (),
+    peers: Sequence[Peer] = (),
     lookup: Lookup = kernels.function,
     ceiling: CeilingArm | None = None,
     timer: Timer = time.perf_counter_ns,
@@ -104,10 +116,11 @@ def run(
     KeyboardInterrupt. `declared_in` are the files of functions that the package does not know.
     Raises InfeasibleError, before anything is allocated, for a cell that would not fit in memory.
     """
-    session = _Session(config, start, lookup, ceiling or Ceiling(), timer, data, declared_in)
+    session = _Session(config, start, lookup, ceiling or Ceiling(), timer, data, declared_in, peers)
     known = {m.cell.key for m in start.cells} | {s.cell for s in start.skipped}
-    # Small cells first: what they leave of a budget goes to those that need more.
-    todo = sorted((c for c in plan.cells if c.key not in known), key=lambda cell: cell.size)
+    # Small cells first: what they leave of a budget goes to those that need more. One thread count at a time: a
+    # peer may have to start anew for another.
+    todo = sorted((c for c in plan.cells if c.key not in known), key=lambda cell: (cell.size, cell.threads))
     need = {cell.key: session.memory(cell) for cell in todo}
     check_memory(need, available_memory() if memory is None else memory)
     done, skipped = list(start.cells), list(start.skipped)
@@ -164,11 +177,12 @@ class _Session:
     timer: Timer
     data: user_data.Array | None
     declared_in: Sequence[str]
+    peers: Sequence[Peer]
 
     def memory(self, cell: Cell) -> int:
-        """The bytes that `cell` allocates: its buffers, as many for the ceiling, all sets if cold."""
+        """The bytes that `cell` allocates: its buffers, as many for the ceiling and each peer, all sets if cold."""
         one = self.lookup(cell.function).workload_bytes(cell.pass_, cell.dtype, cell.size)
-        return 2 * one * self._sets(cell, one)
+        return (2 + len(self.peers)) * one * self._sets(cell, one)
 
     def _sets(self, cell: Cell, size: int) -> int:
         """The sets of buffers, `size` bytes each, that take turns: cold ones fill the cache twice."""
@@ -206,16 +220,8 @@ class _Session:
             Arm(cell.key, [w.call for w in workloads], empty.call),
             self.ceiling(first, cell.threads, sets),
         )
-        planned = self.config.rounds * self.config.slice * 1e9 * len(arms)
-        timing, top = interleave(
-            arms,
-            slice_ns=self.config.slice * 1e9,
-            rounds=self.config.rounds,
-            timer=self.timer,
-            step_ns=self.start.machine.clock_ns or 1.0,
-            allowance_ns=min(allowance_ns - (self.timer() - begun), _LONGEST * planned),
-            seed=zlib.crc32(cell.key.encode(), seed),
-        )
+        entries = enter(function, cell, workloads, self.peers) if self.peers else []
+        (timing, top), contenders = self._race(cell, arms, entries, allowance_ns - (self.timer() - begun))
         return Measurement(
             cell=cell,
             elements=first.elements,
@@ -230,6 +236,39 @@ class _Session:
             check=self._check(function, cell),
             offsets={name: a.ctypes.data % _PAGE for name, a in first.arrays.items()},
             command=self._command(cell),
+            contenders=contenders,
+        )
+
+    def _race(
+        self, cell: Cell, arms: Sequence[Arm], entries: Sequence[Entry], allowance_ns: float
+    ) -> tuple[tuple[Timing, ...], tuple[Contender, ...]]:
+        """The timings of `arms` and the contenders with theirs; one that raises is out, and all begin again."""
+        timed = {entry.arm: entry for entry in entries if entry.arm}
+        racing = (*arms, *timed)
+        planned = self.config.rounds * self.config.slice * 1e9 * len(racing)
+        begun = self.timer()
+        try:
+            timings = interleave(
+                racing,
+                slice_ns=self.config.slice * 1e9,
+                rounds=self.config.rounds,
+                timer=self.timer,
+                step_ns=self.start.machine.clock_ns or 1.0,
+                allowance_ns=min(allowance_ns, _LONGEST * planned),
+                seed=zlib.crc32(cell.key.encode(), self.config.seed),
+            )
+        except ArmError as error:
+            cause = error.__cause__ or error
+            if error.arm not in timed:
+                raise cause from None
+            left = [failed(e, cause) if e.arm is error.arm else e for e in entries]
+            return self._race(cell, arms, left, allowance_ns - (self.timer() - begun))
+        found = dict(zip(racing, timings, strict=True))
+        return timings[: len(arms)], tuple(
+            replace(e.contender, samples_ns=found[e.arm].samples_ns, loops=found[e.arm].loops)
+            if e.arm
+            else e.contender
+            for e in entries
         )
 
     def _check(self, function: Function, cell: Cell) -> Check | None:
@@ -244,6 +283,7 @@ class _Session:
             ours = f"--dtype {cell.dtype} --size {cell.size}"
             command = command.replace(ours, f"--input {shlex.quote(source.path)}")
         command += "".join(f" --from {shlex.quote(path)}" for path in self.declared_in)
+        command += f" --against {','.join(peer.name for peer in self.peers)}" if self.peers else ""
         return f"{command} --rounds {config.rounds} --slice {config.slice * 1e3:g}ms --seed {config.seed}"
 
 
@@ -335,9 +375,10 @@ def _difference(earlier: Run, start: Run) -> str | None:
             return f"its {key} was {_plain(before)}, now it is {_plain(now)}"
     if (earlier.input and earlier.input.sha256) != (start.input and start.input.sha256):
         return "its --input was another"
-    for package, version in start.versions.items():
-        if earlier.versions.get(package) != version:
-            return f"{package} was {earlier.versions.get(package)}, now it is {version}"
+    before, now = ({**r.versions, **{k: d.version for k, d in r.peers.items()}} for r in (earlier, start))
+    for package in before | now:
+        if before.get(package) != now.get(package):
+            return f"{package} was {before.get(package)}, now it is {now.get(package)}"
     machine = earlier.machine.differences(start.machine)
     return f"it was measured on another machine ({', '.join(machine)})" if machine else None
 

@@ -48,6 +48,14 @@ def bench(
             rich_help_panel=WHAT,
         ),
     ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            help="Peers, timed in the same rounds: torch,torch.compile,jax,onnxruntime,numpy,scipy,numexpr, "
+            "or auto for all that are installed.",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
     input: Annotated[
         Path | None,
         typer.Option(metavar="FILE.npy", help="Measure on this array; checks it too.", rich_help_panel=WHAT),
@@ -60,7 +68,7 @@ def bench(
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option(help="quick (the default), full or ci.", rich_help_panel=HOW),
+        typer.Option(help="quick (the default), full, ci or peers.", rich_help_panel=HOW),
     ] = None,
     config: Annotated[
         Path | None,
@@ -114,6 +122,7 @@ def bench(
     from actbench.bench.run import Store
     from actbench.catalog.errors import InfeasibleError, UsageError
     from actbench.kernels import bind
+    from actbench.peers import chosen as chosen_peers
 
     exports = parse_exports(export)
     flags = {
@@ -123,6 +132,7 @@ def bench(
         "size": size,
         "threads": threads,
         "cache": cache,
+        "against": against,
         "rounds": rounds,
         "slice": slice,
         "budget": budget,
@@ -138,7 +148,10 @@ def bench(
         array, source = user_data.open_data(input)
         resolved = resolved.model_copy(update={"sizes": (array.size,), "dtypes": (array.dtype.name,)})
     plan = expand([bind(d) for d in declarations], resolved)
-    start = runner.begin([d.name for d in declarations], resolved, command=_command(), source=source)
+    peers = chosen_peers(resolved.against)
+    start = runner.begin(
+        [d.name for d in declarations], resolved, command=_command(), source=source, peers=peers
+    )
     if resume:
         start, folder = runner.resume(resolved.output, start)
     else:
@@ -153,6 +166,7 @@ def bench(
                 progress=progress,
                 data=array,
                 declared_in=[str(path) for path in from_ or []],
+                peers=peers,
             )
     except KeyboardInterrupt:
         if (folder / "run.json").is_file():

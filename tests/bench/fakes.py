@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from actbench.bench.machine import Machine
 from actbench.bench.plan import Plan, expand
 from actbench.bench.run import Run, Store
 from actbench.kernels.workload import Compilation, Workload
+from actbench.peers.base import Description, Peer, Prepared, Request, Tables
 
 MACHINE = Machine(cpu="fake", cores=2, caches={"L1d": 2**15, "L3": 2**20}, clock_ns=10.0)
 EMPTY_NS = 100  # what every fake call costs on top of its elements
@@ -46,6 +49,14 @@ class FakeFunction:
     measured: list[int] = field(default_factory=list)  # sizes of the workloads made
     broken: Exception | None = None
     on_call: Callable[[], None] = lambda: None
+    declaration: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(defaults={}))
+
+    def __call__(self, x: np.ndarray, out: np.ndarray | None = None, threads: int = 1) -> np.ndarray:
+        self.clock.work(EMPTY_NS + 2 * self.ns * x.size)
+        return np.ones_like(x)
+
+    def backward(self, x: np.ndarray, threads: int = 1) -> np.ndarray:
+        return self(x)
 
     def compile(self, pass_: str, dtype: str) -> Compilation:
         self.compiled.append((pass_, dtype))
@@ -71,6 +82,50 @@ class FakeFunction:
         return Workload(call, size, x.nbytes, x.nbytes, {"x": x, "out": x.copy()})
 
 
+@dataclass
+class FakePeer(Peer):
+    """A library whose call costs `ns` an element; it has `f` alone, forward, and gives `value` everywhere."""
+
+    clock: Clock
+    ns: float = 3.0
+    value: float = 1.0
+    threads: int = 1
+    dtype: str | None = None
+    writes: bool = False  # whether it takes out= too
+    refuses: Exception | None = None
+    fails_after: float = inf  # calls
+    calls: int = 0
+    name = "fake"
+    packages = ()
+    extra = "fake"
+    version: str = "1"
+
+    def describe(self) -> Description:
+        return Description(self.version, "fake", "fixed", "none")
+
+    def set_threads(self, count: int) -> int:
+        return self.threads
+
+    def _tables(self) -> Tables:
+        table = {"f": lambda p: self.ns}
+        return Tables(forward=table, forward_out=table if self.writes else {})
+
+    def _bind(self, request: Request, body: float) -> Prepared:
+        if self.refuses:
+            raise self.refuses
+        (x,) = request.operands
+
+        def call() -> None:
+            self.calls += 1
+            if self.calls > self.fails_after:
+                raise MemoryError("no more")
+            self.clock.work(body * x.size)
+
+        return Prepared(
+            call, lambda: np.full(x.shape, self.value, self.dtype or x.dtype), not request.out, "a note"
+        )
+
+
 class Bench:
     """The runner over fake functions: `run` measures, `functions` may be changed before."""
 
@@ -78,6 +133,7 @@ class Bench:
         self.clock, self.folder = clock, folder
         self.functions = {name: FakeFunction(name, clock) for name in ("f", "g")}
         self.events: list[runner.Event] = []
+        self.peers: list[FakePeer] = []
         self.config = Config.model_validate({"size": (1000, 2000), "dtype": "float32"})
 
     def ceiling(self, workload: Workload, threads: int, copies: int) -> Arm:
@@ -88,7 +144,9 @@ class Bench:
         return expand(list(self.functions.values()), self.config)
 
     def start(self) -> Run:
-        return runner.begin(list(self.functions), self.config, command="actbench bench f g", machine=MACHINE)
+        return runner.begin(
+            list(self.functions), self.config, command="actbench bench f g", machine=MACHINE, peers=self.peers
+        )
 
     def run(self, start: Run | None = None, memory: int = 2**40) -> Run:
         return runner.run(
@@ -97,6 +155,7 @@ class Bench:
             start or self.start(),
             Store(self.folder),
             progress=self.events.append,
+            peers=self.peers,
             lookup=self.functions.__getitem__,
             ceiling=self.ceiling,
             timer=self.clock,

@@ -9,7 +9,7 @@ from itertools import cycle
 import pytest
 from fakes import Clock
 
-from actbench.bench.clock import Arm, calibrate, interleave, time_slice, warm_up
+from actbench.bench.clock import Arm, ArmError, calibrate, interleave, time_slice, warm_up
 from actbench.bench.statistics import MINIMUM_ROUNDS
 
 SLICE = 1e6  # nanoseconds
@@ -137,4 +137,27 @@ def test_collection_is_on_again_after_an_interrupt(clock: Clock) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         timed(clock, Arm("f", [call]))
+    assert gc.isenabled()
+
+
+def test_an_arm_settles_after_its_slices_untimed(clock: Clock) -> None:
+    arm = Arm("f", [partial(clock.work, 100)], settle=partial(clock.work, 7e6))
+    (timing,) = timed(clock, arm)
+    assert set(timing.samples_ns) == {100.0}
+    assert clock.now > 10 * 7e6
+
+
+@pytest.mark.parametrize("calls", [0, 30_000])
+def test_what_an_arm_raises_names_the_arm(clock: Clock, calls: int) -> None:
+    left = iter(range(calls))
+
+    def call() -> None:
+        next(left)
+        clock.work(100)
+
+    good, bad = Arm("good", [partial(clock.work, 100)]), Arm("bad", [call])
+    with pytest.raises(ArmError) as raised:
+        timed(clock, good, bad)
+    assert raised.value.arm is bad
+    assert isinstance(raised.value.__cause__, StopIteration)
     assert gc.isenabled()

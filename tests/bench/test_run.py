@@ -17,6 +17,7 @@ from actbench.bench.run import (
     RUN_FILE,
     SCHEMA,
     Check,
+    Contender,
     Input,
     Measurement,
     Run,
@@ -28,6 +29,7 @@ from actbench.bench.run import (
 )
 from actbench.bench.statistics import Estimate
 from actbench.catalog.errors import InputFileError, OutputError
+from actbench.peers.base import Description
 
 
 def measurement(size: int = 1000, **changes: Any) -> Measurement:
@@ -49,6 +51,13 @@ def measurement(size: int = 1000, **changes: Any) -> Measurement:
     return replace(given, **changes)
 
 
+CONTENDERS = (
+    Contender("actbench", True, (200.0,) * 6, 5),
+    Contender("torch", False, (300.0,) * 6, 5, compile_s=1.5, error=1e-7, note="a note"),
+    Contender("jax", True, error=0.5, mismatch=True, note="its values differ"),
+)
+
+
 @pytest.fixture
 def run() -> Run:
     return Run(
@@ -59,9 +68,10 @@ def run() -> Run:
         machine=MACHINE,
         versions={"numpy": "2.0", "numba": None},
         input=Input("x.npy", (10, 100), "float32", "ab" * 32),
-        cells=(measurement(), measurement(2000, check=None)),
+        cells=(measurement(), measurement(2000, check=None), measurement(3000, contenders=CONTENDERS)),
         skipped=(Skipped("relu/backward/float32/1000/1t/warm", "no"),),
         complete=True,
+        peers={"torch": Description("2.13", "GCC", "set_num_threads", "AVX512")},
     )
 
 
@@ -88,7 +98,22 @@ def test_a_saved_run_is_loaded_as_it_was(run: Run, tmp_path: Path) -> None:
 def test_a_run_is_json_with_a_cell_a_line(run: Run) -> None:
     text = dump_run(run)
     assert json.loads(text)["cells"][0]["cell"]["pass"] == "forward"
-    assert sum(line.startswith('{"cell":{') for line in text.splitlines()) == 2
+    assert sum(line.startswith('{"cell":{') for line in text.splitlines()) == 3
+
+
+def test_a_run_of_the_first_schema_is_still_read(run: Run, tmp_path: Path) -> None:
+    plain = json.loads(dump_run(replace(run, schema=1, cells=run.cells[:2], peers={})))
+    del plain["peers"]
+    for cell in plain["cells"]:
+        del cell["contenders"]
+    (tmp_path / RUN_FILE).write_text(json.dumps(plain))
+    assert load_run(tmp_path) == replace(run, schema=1, cells=run.cells[:2], peers={})
+
+
+@pytest.mark.parametrize("rounds", [1, 7])
+def test_a_contender_is_timed_in_every_round_or_in_none(rounds: int) -> None:
+    with pytest.raises(ValueError, match="every round"):
+        measurement(contenders=(Contender("torch", True, (1.0,) * rounds),))
 
 
 def test_saving_replaces_whole_or_not_at_all(
@@ -218,7 +243,8 @@ def test_a_journal_knows_more_than_the_run_file_that_it_resumed(run: Run, tmp_pa
     save_run(begun, tmp_path / RUN_FILE)
     store = Store(tmp_path)
     store.open(begun)
-    store.add(run.cells[1])
+    for cell in run.cells[1:]:
+        store.add(cell)
     assert load_run(tmp_path).cells == run.cells
     store.close(run)
 

@@ -1,0 +1,155 @@
+"""A cell beside its peers: compared first, timed in the same rounds, and never stopped by one of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fakes import EMPTY_NS, Bench, Clock, FakeFunction, FakePeer
+
+from actbench.bench import runner
+from actbench.bench.comparison import closest
+from actbench.bench.config import Config
+from actbench.bench.contenders import difference, enter
+from actbench.bench.plan import Cell
+from actbench.bench.run import Contender, Run, load_run
+from actbench.catalog.errors import UsageError
+from actbench.peers.base import DifferentFunctionError
+
+
+@pytest.fixture
+def bench(bench: Bench) -> Bench:
+    bench.config = Config.model_validate({"size": (1000,), "dtype": "float32", "pass": "forward"})
+    return bench
+
+
+def raced(bench: Bench, *peers: FakePeer) -> Run:
+    bench.peers = list(peers)
+    run = bench.run()
+    assert load_run(bench.folder) == run
+    return run
+
+
+def theirs(run: Run) -> tuple[Contender, ...]:
+    return tuple(c for c in run.cells[0].contenders if c.provider != "actbench")
+
+
+def test_whole_calls_are_timed_in_every_round_ours_first(bench: Bench) -> None:
+    cell, without = raced(bench, FakePeer(bench.clock, ns=3.0, writes=True)).cells
+    assert [c.label for c in cell.contenders] == ["actbench", "actbench out=", "fake", "fake out="]
+    assert {len(c.samples_ns) for c in cell.contenders} == {len(cell.samples_ns)}
+    # Nothing is subtracted: the call's own time is the user's too.
+    assert [c.median_ns for c in cell.contenders] == pytest.approx(
+        [2000 + EMPTY_NS] * 2 + [3000] * 2, rel=1e-3
+    )
+    assert cell.median_ns == pytest.approx(1000, abs=0.1)
+    theirs_ = cell.contenders[2]
+    assert (theirs_.note, theirs_.error, theirs_.mismatch) == ("a note", 0, False)
+    assert without.contenders == ()  # the fake has no g
+
+
+def test_the_ratio_is_that_of_calls_of_one_kind(bench: Bench) -> None:
+    found = closest(raced(bench, FakePeer(bench.clock, ns=4.2)).cells[0])
+    assert found is not None
+    assert found.ours.allocates
+    assert found.ratio.value == pytest.approx(2, rel=1e-3)
+    assert found.verdict == "ahead"
+
+
+@pytest.mark.parametrize(
+    ("changes", "note"),
+    [
+        ({"value": 1.01}, "its values differ by 0.01 of the largest one"),
+        ({"value": np.nan}, "its values differ by nan of the largest one"),
+        ({"dtype": "float64"}, "gives float64 for float32"),
+        ({"threads": 2}, "uses 2 threads"),
+        ({"refuses": DifferentFunctionError("it has no slope")}, "it has no slope"),
+        ({"refuses": ZeroDivisionError("by\nzero")}, "ZeroDivisionError: by zero"),
+        ({"fails_after": 20}, "MemoryError: no more"),
+    ],
+    ids=["other values", "nan", "other dtype", "other threads", "other function", "raises", "raises later"],
+)
+def test_what_cannot_be_compared_is_not_timed_and_says_why(bench: Bench, changes: dict, note: str) -> None:
+    good, bad = FakePeer(bench.clock), FakePeer(bench.clock, **changes)
+    bad.name = "bad"
+    run = raced(bench, bad, good)
+    failed, timed = theirs(run)
+    assert (failed.provider, failed.note, failed.samples_ns) == ("bad", note, ())
+    assert failed.mismatch is ("differ" in note)
+    assert timed.samples_ns
+    assert run.complete
+    assert not run.skipped
+
+
+def test_a_difference_that_rounding_explains_is_recorded(bench: Bench) -> None:
+    (peer,) = theirs(raced(bench, FakePeer(bench.clock, value=1.0001)))
+    assert peer.samples_ns
+    assert peer.error == pytest.approx(1e-4, rel=1e-2)
+
+
+def test_without_a_peer_that_has_the_function_ours_is_not_timed_either(bench: Bench) -> None:
+    bench.functions = {"g": bench.functions["g"]}
+    assert [m.contenders for m in raced(bench, FakePeer(bench.clock)).cells] == [()]
+
+
+def test_a_derivative_has_no_peers(clock: Clock) -> None:
+    function = FakeFunction("f", clock)
+    workload = function.workload("derivative", "float32", 10)
+    cell = Cell("f", "derivative", "float32", 10)
+    assert enter(function, cell, [workload], [FakePeer(clock)]) == []
+
+
+def test_cells_of_one_thread_count_follow_each_other(bench: Bench) -> None:
+    bench.config = Config.model_validate(
+        {"size": (1000, 2000), "dtype": "float32", "pass": "forward", "threads": (1, 2)}
+    )
+    bench.run()
+    order = [e.text.split("/")[3:5] for e in bench.events if e.stage == "measure" and e.text]
+    assert order == sorted(order)
+
+
+def test_the_command_of_a_cell_names_the_peers(bench: Bench) -> None:
+    bench.config = bench.config.model_copy(update={"against": ("auto",)})
+    run = raced(bench, FakePeer(bench.clock))
+    assert run.cells[0].command.partition(" --against ")[2].startswith("fake ")
+    assert (run.config["against"], run.peers["fake"].version) == (["auto"], "1")
+
+
+def test_a_run_against_another_version_of_a_peer_is_not_resumed(bench: Bench) -> None:
+    raced(bench, FakePeer(bench.clock))
+    start = replace(bench.start(), complete=False)
+    (bench.folder / "run.json").write_text(
+        (bench.folder / "run.json").read_text().replace('"complete":true', '"complete":false')
+    )
+    assert runner.resume(bench.folder.parent, start)[0].peers == start.peers
+    bench.peers = [FakePeer(bench.clock, version="2")]
+    with pytest.raises(UsageError, match="fake was 1, now it is 2"):
+        runner.resume(bench.folder.parent, bench.start())
+
+
+def test_a_peer_that_does_not_work_is_one_line(bench: Bench) -> None:
+    peer = FakePeer(bench.clock)
+    peer.describe = lambda: 1 / 0  # type: ignore[method-assign,return-value,assignment]
+    bench.peers = [peer]
+    with pytest.raises(UsageError, match="fake is installed but does not work: division by zero"):
+        bench.start()
+
+
+@pytest.mark.parametrize(
+    ("values", "reference", "expected"),
+    [
+        ([1, 2], [1, 2], 0),
+        ([1, 2.5], [1, -2], 2.25),
+        ([0, 0], [0, 0], 0),
+        ([1e-9], [0], 1e-9),
+        ([np.inf, 1], [np.inf, 1], 0),
+        ([np.nan, 1], [np.nan, 2], 0.5),
+        ([np.inf, 1], [-np.inf, 1], np.inf),
+        ([1, 1], [np.nan, 1], np.inf),
+        ([np.inf, 1], [1, 1], np.inf),
+        ([[1]], [1], np.inf),
+    ],
+)
+def test_difference(values: list, reference: list, expected: float) -> None:
+    assert difference(np.array(values, float), np.array(reference, float)) == expected
