@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from actbench.bench import statistics
-from actbench.bench.run import OURS, Contender, Measurement
+from actbench.bench.run import OURS, Contender, Measurement, Times
 from actbench.bench.statistics import Estimate
 
 Verdict = Literal["ahead", "same", "behind"]
@@ -36,10 +37,15 @@ def comparisons(measurement: Measurement) -> tuple[Comparison, ...]:
     timed = [c for c in measurement.contenders if c.samples_ns and not c.mismatch]
     ours = {c.allocates: c for c in timed if c.provider == OURS}
     return tuple(
-        Comparison(c, ours[c.allocates], statistics.ratio(c.samples_ns, ours[c.allocates].samples_ns))
+        Comparison(c, ours[c.allocates], _ratio(c.samples_ns, ours[c.allocates].samples_ns))
         for c in timed
         if c.provider != OURS and c.allocates in ours
     )
+
+
+@lru_cache(2**16)  # every table of a run asks for it again, at 40 us each
+def _ratio(peer: Times, ours: Times) -> Estimate:
+    return statistics.ratio(peer, ours)
 
 
 def closest(measurement: Measurement, provider: str | None = None) -> Comparison | None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from actbench.bench.run import load_run
+from actbench.bench.run import Run, load_run
 from actbench.catalog.declaration import KINDS
 from actbench.catalog.registry import declarations
-from actbench.present import runs
+from actbench.present import runs, versus
 from actbench.present.table import Column, Table, markdown
 
 
@@ -16,8 +16,17 @@ def speed(path: Path) -> str:
     """The float32 summary of a published run, with its machine and the command that repeats it."""
     run = load_run(path)
     run = dataclasses.replace(run, cells=tuple(m for m in run.cells if m.cell.dtype == "float32"))
-    table = markdown(runs.summary(run))
-    return f"`{run.command}` on {runs.machine(run)}:\n\n{table}\n"
+    return f"{_origin(run)}{markdown(runs.summary(run))}\n"
+
+
+def comparison(path: Path) -> str:
+    """How a published run stands beside its peers: the count of verdicts, and each function's ratio."""
+    run = load_run(path)
+    return f"{_origin(run)}{markdown(versus.standings(run))}\n{markdown(versus.by_function(run))}\n"
+
+
+def _origin(run: Run) -> str:
+    return f"`{run.command}` on {runs.machine(run)}:\n\n"
 
 
 def catalogue() -> str:

@@ -1,14 +1,20 @@
-"""A benchmark run as tables, Markdown, CSV and a plot of throughput against size."""
+"""A benchmark run as tables, Markdown, CSV and a plot of throughput against size.
+
+A run against peers leads with how it stands beside them; every cell's own speed is in the full table.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from actbench.bench.run import Measurement, Run
+from actbench.bench import statistics
+from actbench.bench.comparison import Comparison, comparisons, providers
+from actbench.bench.run import Contender, Measurement, Run
 from actbench.bench.statistics import ADVICE
-from actbench.present import quantity, table
+from actbench.present import quantity, table, versus
+from actbench.present.labels import distinct, variants
 from actbench.present.table import Column, Table
 
 if TYPE_CHECKING:
@@ -17,30 +23,12 @@ if TYPE_CHECKING:
 
     from actbench.present.theme import Theme
 
-T = TypeVar("T")
 FEW = 24
 """Up to so many cells the terminal shows each; beyond, a line a function."""
+_SHOWN = 5
+"""So many mismatches and skipped cells the terminal names."""
 _L2 = 2**20  # bytes; where the run does not tell the size of its machine's second-level cache
 _MARKS = {"unstable": "~", "multimodal": "~", "clock-tied": "!", "call-bound": "!"}
-
-
-def distinct(values: Iterable[T]) -> tuple[T, ...]:
-    """The values without repetitions, in their order."""
-    return tuple(dict.fromkeys(values))
-
-
-def variants(run: Run) -> Callable[[Measurement], str]:
-    """What tells a cell from its neighbours beside function, pass and size: the dtype, and what varies."""
-    threads = len({m.cell.threads for m in run.cells}) > 1
-    caches = len({m.cell.cache for m in run.cells}) > 1
-
-    def variant(m: Measurement) -> str:
-        parts = [m.cell.dtype]
-        parts += [f"{m.cell.threads}t"] if threads else []
-        parts += [m.cell.cache] if caches else []
-        return " ".join(parts)
-
-    return variant
 
 
 def _per_element(m: Measurement | None) -> str:
@@ -84,6 +72,7 @@ def machine(run: Run) -> str:
     m = run.machine
     known = [m.cpu, f"{m.cores} cores" if m.cores else None]
     versions = [f"{name} {v}" for name, v in run.versions.items() if v and name != "llvmlite"]
+    versions += [f"{name} {d.version}" for name, d in run.peers.items() if name not in run.versions]
     return ", ".join([part for part in known if part] + versions)
 
 
@@ -171,24 +160,39 @@ def _at(
 
 
 def terminal(run: Run) -> RenderableType:
-    """The summary for a rich console."""
+    """The summary for a rich console; for a run against peers, the comparison in its place."""
     from rich.console import Group
     from rich.text import Text
 
-    skipped = (Text(f"skipped {s.cell}: {s.reason}") for s in run.skipped[:5])
-    return Group(Text(machine(run), "dim"), table.terminal(summary(run)), *skipped)
+    tables: tuple[Table, ...] = (summary(run),)
+    if _against(run):
+        cells = versus.duels(run) if len(run.cells) <= FEW else (versus.by_function(run),)
+        tables = (*cells, versus.standings(run))
+    mismatches = versus.mismatches(run)
+    lines = [*mismatches[:_SHOWN], *(f"skipped {s.cell}: {s.reason}" for s in run.skipped[:_SHOWN])]
+    parts = [part for t in tables for part in (table.terminal(t), Text())]
+    return Group(Text(machine(run), "dim"), *parts[:-1], *map(Text, lines))
+
+
+def _against(run: Run) -> bool:
+    return bool(providers(run.cells))
 
 
 def markdown(run: Run) -> str:
-    """The summary, and every cell folded away below it."""
+    """The summary, and every cell folded away below it; for a run against peers, the comparison before both."""
     head = f"{machine(run)}; {run.created}\n\n`{run.command}`\n\n"
+    if _against(run):
+        head += f"{table.markdown(versus.standings(run))}\n{table.markdown(versus.by_function(run))}\n"
+        head += _folded(f"Every call in {len(run.cells)} cells", versus.everything(run)) + "\n"
+        notes = versus.notes(run)
+        head += _folded("What was not timed, and where calls differ", notes) + "\n" if notes.rows else ""
     if len(run.cells) <= FEW:
         return head + table.markdown(details(run))
-    full = table.markdown(details(run))
-    return (
-        f"{head}{table.markdown(summary(run))}\n"
-        f"<details>\n<summary>All {len(run.cells)} cells</summary>\n\n{full}\n</details>\n"
-    )
+    return f"{head}{table.markdown(summary(run))}\n" + _folded(f"All {len(run.cells)} cells", details(run))
+
+
+def _folded(title: str, content: Table) -> str:
+    return f"<details>\n<summary>{title}</summary>\n\n{table.markdown(content)}\n</details>\n"
 
 
 _METRICS: dict[str, Callable[[Measurement], object]] = {
@@ -221,9 +225,48 @@ _METRICS: dict[str, Callable[[Measurement], object]] = {
 }
 
 
+_CALL_METRICS: dict[str, Callable[[Measurement, Contender, Comparison | None], object]] = {
+    "median_ns": lambda m, c, _: statistics.median(c.samples_ns).value,
+    "low_ns": lambda m, c, _: statistics.median(c.samples_ns).low,
+    "high_ns": lambda m, c, _: statistics.median(c.samples_ns).high,
+    "minimum_ns": lambda m, c, _: min(c.samples_ns),
+    "spread": lambda m, c, _: statistics.spread(c.samples_ns),
+    "rounds": lambda m, c, _: len(c.samples_ns),
+    "loops": lambda m, c, _: c.loops,
+    "ns_per_element": lambda m, c, _: statistics.median(c.samples_ns).value / m.elements,
+    "ratio": lambda m, c, found: found.ratio.value if found else None,
+    "ratio_low": lambda m, c, found: found.ratio.low if found else None,
+    "ratio_high": lambda m, c, found: found.ratio.high if found else None,
+}
+"""Those of a whole call that was timed; the ratio is its time by ours of the same kind."""
+_CALL_FACTS: dict[str, Callable[[Contender], object]] = {
+    "provider": lambda c: c.provider,
+    "allocates": lambda c: c.allocates,
+    "compile_s": lambda c: c.compile_s,
+    "error": lambda c: c.error,
+    "mismatch": lambda c: c.mismatch,
+    "note": lambda c: c.note,
+}
+_CELL_FACTS = ("function", "pass", "dtype", "size", "threads", "cache", "elements", "bytes")
+
+
 def csv_rows(run: Run) -> list[Sequence[object]]:
-    """Every cell with every metric in full precision; the first row names them, None is an empty field."""
-    return [list(_METRICS), *([metric(m) for metric in _METRICS.values()] for m in run.cells)]
+    """Every cell with every metric in full precision, and below each the whole calls that were timed beside it.
+
+    The first row names the metrics, None is an empty field; the provider of a cell itself is "kernel".
+    """
+    names = distinct((*_METRICS, *_CALL_FACTS, *_CALL_METRICS))
+    rows: list[dict[str, object]] = []
+    for m in run.cells:
+        rows.append({name: metric(m) for name, metric in _METRICS.items()} | {"provider": "kernel"})
+        found = {c.peer: c for c in comparisons(m)}
+        for c in m.contenders:
+            row = {name: _METRICS[name](m) for name in _CELL_FACTS}
+            row |= {name: fact(c) for name, fact in _CALL_FACTS.items()}
+            if c.samples_ns:
+                row |= {name: metric(m, c, found.get(c)) for name, metric in _CALL_METRICS.items()}
+            rows.append(row)
+    return [list(names), *([row.get(name) for name in names] for row in rows)]
 
 
 def csv(run: Run) -> str:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from actbench.bench.run import Measurement, Run
 from actbench.catalog.errors import UsageError
 from actbench.present import quantity
+from actbench.present.labels import distinct, variants
 from actbench.present.layout import GAP, LINE, MARGIN, TICKS, Page, frame, label_beside
-from actbench.present.runs import distinct, variants
 from actbench.present.theme import HEIGHT, WIDTH, Theme
 
 if TYPE_CHECKING:

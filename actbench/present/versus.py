@@ -1,0 +1,166 @@
+"""A run beside its peers: who is faster where, by how much, and what could not be compared."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from actbench.bench import statistics
+from actbench.bench.comparison import Comparison, Verdict, closest, geometric_mean, providers
+from actbench.bench.run import Contender, Measurement, Run
+from actbench.present import quantity
+from actbench.present.labels import distinct, variants
+from actbench.present.table import Column, Table
+
+_VERDICTS: tuple[Verdict, ...] = ("ahead", "same", "behind")
+_MEANING = (
+    "ratio: the peer's time by actbench's, both allocating or both given out=; above 1 actbench is faster"
+)
+
+
+def standings(run: Run) -> Table:
+    """A line for each peer and pass, and one for the best peer of every cell: how often ahead, and the mean."""
+    rows: list[tuple[str, ...]] = []
+    for pass_ in distinct(m.cell.pass_ for m in run.cells):
+        cells = [m for m in run.cells if m.cell.pass_ == pass_]
+        rows += [(peer, pass_, *_standing([closest(m, peer) for m in cells])) for peer in providers(cells)]
+        rows.append(("best of them", pass_, *_standing([closest(m) for m in cells])))
+    columns = (
+        Column("against", align="left"),
+        Column("pass", align="left"),
+        Column("cells"),
+        *(Column(verdict) for verdict in _VERDICTS),
+        Column("geometric mean", "ratio"),
+    )
+    return Table("", columns, tuple(rows), f"{_MEANING}; same: the 95 % interval holds 1")
+
+
+def _standing(found: Sequence[Comparison | None]) -> tuple[str, ...]:
+    compared = [c for c in found if c]
+    counted = Counter(c.verdict for c in compared)
+    mean = quantity.number(geometric_mean([c.ratio.value for c in compared])) if compared else "-"
+    return (str(len(compared)), *(str(counted[verdict]) for verdict in _VERDICTS), mean)
+
+
+def duels(run: Run) -> tuple[Table, ...]:
+    """A table for each pass, every cell on a line: ours, the peer that is hardest on us, and their ratio."""
+    variant = variants(run)
+    columns = (
+        *(Column(title, align="left") for title in ("function", "dtype")),
+        Column("size"),
+        Column("actbench", "ns/el."),
+        Column("best peer", "ns/el.", align="left", wrap=False),
+        Column("ratio", "95 %"),
+    )
+    tables = []
+    for pass_ in distinct(m.cell.pass_ for m in run.cells):
+        cells = [m for m in run.cells if m.cell.pass_ == pass_]
+        rows = tuple(
+            (m.cell.function, variant(m), quantity.elements(m.cell.size), *_duel(m, closest(m)))
+            for m in cells
+        )
+        tables.append(Table(pass_, columns, rows))
+    return tuple(tables)
+
+
+def _duel(m: Measurement, best: Comparison | None) -> tuple[str, str, str]:
+    if best is None:
+        return "-", "-", "-"
+    return _time(best.ours, m), f"{_time(best.peer, m)} {best.peer.label}", _ratio(best)
+
+
+def by_function(run: Run) -> Table:
+    """A line for each function and dtype: the ratio to the best peer, its mean over the cells and the least."""
+    variant = variants(run)
+    passes = [p for p in distinct(m.cell.pass_ for m in run.cells) if _compared(run.cells, p)]
+    rows = []
+    for function, which in distinct((m.cell.function, variant(m)) for m in run.cells):
+        cells = [m for m in run.cells if (m.cell.function, variant(m)) == (function, which)]
+        found = [_compared(cells, pass_) for pass_ in passes]
+        if any(found):
+            rows.append((function, which, *(text for ratios in found for text in _mean_and_least(ratios))))
+    columns = (
+        Column("function", align="left"),
+        Column("dtype", align="left"),
+        *(Column(f"{pass_}\n{what}", "ratio") for pass_ in passes for what in ("mean", "least")),
+    )
+    return Table(
+        "", columns, tuple(rows), "mean: geometric, over all sizes, each against the best peer there"
+    )
+
+
+def _compared(cells: Iterable[Measurement], pass_: str) -> list[float]:
+    found = (closest(m) for m in cells if m.cell.pass_ == pass_)
+    return [c.ratio.value for c in found if c]
+
+
+def _mean_and_least(ratios: Sequence[float]) -> tuple[str, str]:
+    if not ratios:
+        return "-", "-"
+    return quantity.number(geometric_mean(ratios)), quantity.number(min(ratios))
+
+
+def everything(run: Run) -> Table:
+    """Every cell on a line with every call that was timed in it."""
+    variant = variants(run)
+    labels = distinct(c.label for m in run.cells for c in m.contenders if c.samples_ns)
+    rows = []
+    for m in run.cells:
+        timed = {c.label: _time(c, m) for c in m.contenders if c.samples_ns}
+        rows.append(
+            (
+                *(m.cell.function, m.cell.pass_, variant(m), quantity.elements(m.cell.size)),
+                *(timed.get(label, "-") for label in labels),
+                _ratio(closest(m)),
+            )
+        )
+    columns = (
+        *(Column(title, align="left") for title in ("function", "pass", "dtype")),
+        Column("size"),
+        *(Column(label, "ns/el.") for label in labels),
+        Column("ratio"),
+    )
+    return Table("", columns, tuple(rows))
+
+
+def notes(run: Run) -> Table:
+    """Why a peer was not timed, or where its call differs from ours: a line for each reason."""
+    cells: dict[tuple[str, str, bool], list[str]] = {}
+    for m in run.cells:
+        for c in m.contenders:
+            if c.note:
+                cells.setdefault((c.provider, c.note, not c.samples_ns), []).append(m.cell.function)
+    rows = tuple(
+        (
+            provider,
+            "not timed" if untimed else "timed",
+            note,
+            ", ".join(distinct(functions)),
+            str(len(functions)),
+        )
+        for (provider, note, untimed), functions in cells.items()
+    )
+    titles = ("peer", "", "why", "functions")
+    return Table("", (*(Column(t, align="left") for t in titles), Column("cells")), rows)
+
+
+def mismatches(run: Run) -> list[str]:
+    """A line for each peer and function whose values are not ours."""
+    return [
+        f"mismatch {c.provider} {m.cell.key}: {c.note}" for m in run.cells for c in m.contenders if c.mismatch
+    ]
+
+
+def _time(contender: Contender, m: Measurement) -> str:
+    found = statistics.median(contender.samples_ns)
+    value, low, high = (v / m.elements for v in (found.value, found.low, found.high))
+    return quantity.known(value, low, high)
+
+
+def _ratio(comparison: Comparison | None) -> str:
+    if comparison is None:
+        return "-"
+    if comparison.verdict == "same":
+        return "same"
+    r = comparison.ratio
+    return f"{quantity.known(r.value, r.low, r.high)} ({quantity.interval(r.low, r.high, 2)})"

@@ -1,0 +1,147 @@
+"""A run beside its peers as tables: like calls compared, "same" where nothing else is known."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import replace
+
+import pytest
+
+from actbench.bench.run import OURS, Contender, Run, save_run
+from actbench.peers.base import Description
+from actbench.present import output, published, runs, versus
+
+# A peer's time by ours, and whether it allocates; "c" is as fast as ours, give or take.
+PEERS = {"a": (2.0, True), "b": (1.5, False), "c": (1.0, True)}
+
+
+def beside_peers(run: Run) -> Run:
+    """`run` with our two calls at its cells' times, the peers of PEERS, one that mismatches and one that refuses."""
+
+    def contenders(samples: tuple[float, ...]) -> tuple[Contender, ...]:
+        turned = (*samples[1:], samples[0])
+        return (
+            Contender(OURS, True, samples, 10),
+            Contender(OURS, False, samples, 10),
+            *(
+                Contender(
+                    name, allocates, tuple(factor * s for s in (turned if factor == 1 else samples)), 10
+                )
+                for name, (factor, allocates) in PEERS.items()
+            ),
+            Contender(
+                "wrong", True, error=0.5, mismatch=True, note="its values differ by 0.5 of the largest one"
+            ),
+            Contender("unable", True, note="unable has no float64"),
+        )
+
+    return replace(
+        run,
+        cells=tuple(replace(m, contenders=contenders(m.samples_ns)) for m in run.cells),
+        peers={name: Description("1.0", "-", "-", "-") for name in (*PEERS, "wrong", "unable")},
+    )
+
+
+@pytest.fixture
+def few(make_run) -> Run:
+    return beside_peers(make_run(["relu"], sizes=(1000,)))
+
+
+def without_c(run: Run) -> Run:
+    return replace(
+        run,
+        cells=tuple(
+            replace(m, contenders=tuple(c for c in m.contenders if c.provider != "c")) for m in run.cells
+        ),
+    )
+
+
+def test_a_peer_is_ahead_behind_or_the_same(few: Run) -> None:
+    rows = {row[:2]: row[2:] for row in versus.standings(few).rows}
+    assert rows["a", "forward"] == ("2", "2", "0", "0", "2.00")
+    assert rows["b", "backward"] == ("2", "2", "0", "0", "1.50")
+    assert rows["c", "forward"][:4] == ("2", "0", "2", "0")
+    assert rows["best of them", "forward"][:4] == ("2", "0", "2", "0")
+    assert {peer for peer, _ in rows} == {*PEERS, "best of them"}, "what was not timed has no line"
+
+
+def test_a_cell_shows_the_peer_that_is_hardest_on_us(few: Run) -> None:
+    forward, backward = versus.duels(without_c(few))
+    assert (forward.title, backward.title) == ("forward", "backward")
+    function, dtype, size, _, peer, ratio = forward.rows[0]
+    assert (function, dtype, size, ratio) == ("relu", "float32", "1000", "1.50 (1.5..1.5)")
+    assert peer.endswith("b out=")
+    assert {row[-1] for row in versus.duels(few)[0].rows} == {"same"}
+
+
+def test_a_function_has_its_mean_and_its_least_ratio(make_run) -> None:
+    run = without_c(beside_peers(make_run(["relu", "tanh"])))
+    table = versus.by_function(run)
+    assert [c.title for c in table.columns[2:]] == [
+        "forward\nmean",
+        "forward\nleast",
+        "backward\nmean",
+        "backward\nleast",
+    ]
+    assert {row[:2] for row in table.rows} == {
+        (f, d) for f in ("relu", "tanh") for d in ("float32", "float64")
+    }
+    assert {row[2:] for row in table.rows} == {("1.50",) * 4}
+
+
+def test_everything_has_a_column_for_each_call(few: Run) -> None:
+    table = versus.everything(few)
+    assert [c.title for c in table.columns[4:-1]] == [OURS, "actbench out=", "a", "b out=", "c"]
+    assert all("-" not in row for row in table.rows)
+
+
+def test_what_was_not_timed_is_said_with_its_reason(few: Run) -> None:
+    assert ("unable", "not timed", "unable has no float64", "relu", "4") in versus.notes(few).rows
+    shown = output.plain_text(runs.terminal(few))
+    assert "mismatch wrong relu/forward/float32/1000/1t/warm: its values differ by 0.5" in " ".join(
+        shown.split()
+    )
+
+
+@pytest.mark.parametrize("functions", [["relu"], ["half_squared_error", "ctc_with_logits", "sigmoid"]])
+def test_the_comparison_fits_the_terminal(functions, make_run) -> None:
+    shown = output.plain_text(runs.terminal(beside_peers(make_run(functions))))
+    assert "geometric mean" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "GB/s" not in shown
+
+
+def test_markdown_leads_with_the_comparison(few: Run) -> None:
+    text = runs.markdown(few)
+    assert (
+        text.index("best of them") < text.index("Every call") < text.index("not timed") < text.index("GB/s")
+    )
+
+
+def test_csv_has_a_row_for_each_call(few: Run) -> None:
+    rows = list(csv.DictReader(io.StringIO(runs.csv(few))))
+    first = rows[: 1 + len(few.cells[0].contenders)]
+    assert [row["provider"] for row in first] == ["kernel", OURS, OURS, *PEERS, "wrong", "unable"]
+    assert {row["ratio"] for row in (*first[:3], *first[-2:])} == {""}
+    assert float(first[3]["ratio"]) == pytest.approx(2)
+    assert float(first[3]["median_ns"]) == few.cells[0].contenders[2].median_ns
+    assert (first[-2]["mismatch"], first[-2]["median_ns"], first[-1]["note"]) == (
+        "True",
+        "",
+        "unable has no float64",
+    )
+    assert {row["function"] for row in rows} == {"relu"}
+
+
+def test_the_readme_shows_how_we_stand(few: Run, tmp_path) -> None:
+    save_run(few, tmp_path / "run.json")
+    text = published.comparison(tmp_path / "run.json")
+    assert "best of them" in text
+    assert few.command in text
+
+
+def test_a_run_without_peers_is_shown_as_before(make_run) -> None:
+    text = runs.markdown(make_run())
+    assert "best of them" not in text
+    assert "Every call" not in text
