@@ -78,6 +78,7 @@ ERRORS = [
     (["bench", "relu", "--size", "1e13"], 2, "memory"),
     (["bench", "relu", "--pass", "sideways"], 2, "sideways"),
     (["bench", "relu", "--preset", "quik"], 2, "quick"),
+    (["bench", "relu", "--against", "pytorch"], 2, "did you mean 'torch'"),
     (["bench", "relu", "--input", "none.npy"], 4, "none.npy"),
     (["bench", "relu", "--input", "bad.npy"], 4, "bad.npy"),
     (["bench", "relu", "--input", "objects.npy"], 4, "objects.npy"),
@@ -161,6 +162,19 @@ def test_bench_writes_a_run_that_report_and_plot_read(tmp_path):
     drawn = actbench("plot", run, "--output", "run.png", cwd=tmp_path)
     assert drawn.returncode == 0, drawn.stderr
     assert (tmp_path / "run.png").is_file()
+
+
+def test_bench_against_a_peer_compares_and_reports(tmp_path):
+    given = ("--size", "1000", "--dtype", "float32", "--rounds", "6", "--against", "numpy")
+    done = actbench("bench", "relu", "mse", *given, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    (run,) = (tmp_path / "results" / "runs").glob("*/run.json")
+    contenders = {c["provider"] for m in json.loads(run.read_text())["cells"] for c in m["contenders"]}
+    assert contenders == {"actbench", "numpy"}
+    again = actbench("report", run, cwd=tmp_path)
+    assert again.stdout == done.stdout
+    assert "best of them" in again.stdout
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
