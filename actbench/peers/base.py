@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import metadata
 from importlib.util import find_spec
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from pydantic import ConfigDict
 
 from actbench.catalog.errors import ActbenchError
 
+T = TypeVar("T")
 Array = NDArray[Any]
 Params = Mapping[str, Any]
 Call = Callable[[], object]
@@ -108,6 +109,7 @@ class Peer(ABC):
     """Where a call differs from ours, by our function's name."""
     settles_s: ClassVar[float] = 0.0
     """How long its idle threads keep their cores busy after a call."""
+    _kept: tuple[object, Any] | None = None
 
     @classmethod
     def available(cls) -> bool:
@@ -139,6 +141,18 @@ class Peer(ABC):
     def tables(self) -> Tables:
         """What the library has; made once, because that imports it."""
         return self._tables()
+
+    def _once(self, request: Request, make: Callable[[], T], *state: object) -> T:
+        """What ``make`` compiles, kept for buffers of the same shape until something else is asked for.
+
+        Cold cells have hundreds of sets of buffers.
+        """
+        shapes = [(a.shape, a.dtype) for a in request.operands]
+        key = (request.function, request.pass_, dict(request.params), shapes, state)
+        if self._kept is None or self._kept[0] != key:
+            self._kept = key, make()
+        made: T = self._kept[1]
+        return made
 
     @abstractmethod
     def _tables(self) -> Tables: ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -79,7 +80,8 @@ class OnnxRuntime(Peer):
         node, attributes, *constants = body
         given = [*request.operands, *(np.full(_shape(node), c, request.dtype) for c in constants)]
         operands = [np.ascontiguousarray(a) for a in given]
-        session = self._session(node, attributes, operands, request)
+        make = partial(self._session, node, attributes, operands, request)
+        session = self._once(request, make, self._threads)
         binding = session.io_binding()
         for i, operand in enumerate(operands):
             binding.bind_cpu_input(f"x{i}", operand)

@@ -18,9 +18,6 @@ class TorchCompile(Torch):
     name = "torch.compile"
     notes: ClassVar = {name: NOTES[name] for name in ("identity", "swish", "rrelu", "bce")}
 
-    def __init__(self) -> None:
-        self._made: tuple[object, Any, float] = (None, None, 0.0)
-
     def _tables(self) -> Tables:
         from torch._inductor import config
 
@@ -30,34 +27,27 @@ class TorchCompile(Torch):
         return Tables(bodies, {name: body for name, body in bodies.items() if name != "step"})
 
     def _bind(self, request: Request, body: Any) -> Prepared:
+        import torch
+
         operands = [tensor(a) for a in request.operands]
         if request.pass_ == "backward":
             body = _product(body) if "x" in request.arrays else _gradient(body)
-        compiled, seconds = self._compiled(request, body, operands)
+        compiled, seconds = self._once(request, partial(_compiled, body, operands), torch.get_num_threads())
         call = partial(compiled, *operands)
         note = self.notes.get(request.function, "")
         return Prepared(call, lambda: array(call(), request.dtype), note=note, compile_s=seconds)
 
-    def _compiled(self, request: Request, body: Any, operands: list[Any]) -> tuple[Any, float]:
-        """The compiled function and the seconds it took; the last one is kept for buffers of the same shape."""
-        import torch
 
-        shapes = tuple((o.shape, o.dtype) for o in operands)
-        key = (
-            request.function,
-            request.pass_,
-            tuple(request.params.items()),
-            shapes,
-            torch.get_num_threads(),
-        )
-        if self._made[0] != key:
-            # Dynamo would make the second shape it sees a variable, and give up at the eighth.
-            torch._dynamo.reset()
-            compiled = torch.compile(body, fullgraph=True, dynamic=False)
-            start = time.perf_counter()
-            compiled(*operands)
-            self._made = key, compiled, time.perf_counter() - start
-        return self._made[1], self._made[2]
+def _compiled(body: Any, operands: list[Any]) -> tuple[Any, float]:
+    """The compiled function and the seconds it took."""
+    import torch
+
+    # Else Dynamo would make the second shape it sees a variable, and give up at the eighth.
+    torch._dynamo.reset()
+    compiled = torch.compile(body, fullgraph=True, dynamic=False)
+    start = time.perf_counter()
+    compiled(*operands)
+    return compiled, time.perf_counter() - start
 
 
 def _product(body: Any) -> Any:

@@ -32,7 +32,6 @@ NOTES = {
     "half_squared_error": "mse_loss, divided",
     "quadratic_cost": "mse_loss, divided",
 }
-_BY_AUTOGRAD = ("softsign", "maxout")
 _LOSSES_BY_AUTOGRAD = (
     *("half_squared_error", "quadratic_cost", "mae", "mape", "quantile"),
     *("hinge", "bce_with_logits", "cross_entropy", "ctc_with_logits"),
@@ -183,17 +182,24 @@ def _backward(ahead: Table) -> Table:
     Where no operator takes what we are given, autograd runs over a graph that each call makes anew.
     """
     import torch
+    from torch.nn import functional as F  # noqa: N812
 
     aten, autograd = torch.ops.aten, torch.autograd.grad
 
-    def product(name: str, p: Params) -> Any:
-        body = ahead[name](p)
-
+    def by_autograd(body: Any) -> Any:
         def call(g: Any, x: Any) -> Any:
             leaf = x.detach().requires_grad_()
             return autograd(body(leaf), leaf, g)[0]
 
         return call
+
+    def maxout(p: Params) -> Any:
+        # amax gives tied inputs even parts, max gives all to the first.
+        def largest(x: Any) -> Any:
+            groups = x.unflatten(-1, (-1, p["k"]))
+            return groups.amax(-1) if p["ties"] == "split" else groups.max(-1).values
+
+        return by_autograd(largest)
 
     def gradient(name: str, p: Params) -> Any:
         body = ahead[name](p)
@@ -270,7 +276,8 @@ def _backward(ahead: Table) -> Table:
             lambda y, t: aten.binary_cross_entropy_backward.default(one.to(y.dtype), y, t, None, mean)
         ),
         "ctc": ctc,
-        **{name: partial(product, name) for name in _BY_AUTOGRAD},
+        "softsign": lambda p: by_autograd(F.softsign),
+        "maxout": maxout,
         **{name: partial(gradient, name) for name in _LOSSES_BY_AUTOGRAD},
     }
 

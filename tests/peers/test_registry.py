@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 
 import numpy as np
@@ -115,6 +116,27 @@ def test_a_peer_says_what_it_is_and_how_many_threads_it_has(name: str) -> None:
     assert all(vars(peer.describe()).values())
     counts = [peer.set_threads(n) for n in (2, 1)]
     assert counts == ([1, 1] if name in ("numpy", "scipy") else [2, 1])
+
+
+def test_what_is_compiled_is_kept_for_buffers_of_the_same_shape() -> None:
+    peer, made = Doubler(), []
+
+    def make() -> int:
+        made.append(1)
+        return len(made)
+
+    request = Request("relu", "forward", {"alpha": 1.0}, {"x": np.ones(3)})
+    same = replace(request, arrays={"x": np.zeros(3)})
+    assert [peer._once(r, make, 1) for r in (request, same, request)] == [1, 1, 1]
+    others = (
+        replace(request, arrays={"x": np.ones(4)}),
+        replace(request, arrays={"x": np.ones(3, np.float32)}),
+        replace(request, params={"alpha": 2.0}),
+        replace(request, pass_="backward"),
+        replace(request, function="elu"),
+    )
+    assert [peer._once(r, make, 1) for r in others] == [2, 3, 4, 5, 6]
+    assert peer._once(others[-1], make, 2) == 7
 
 
 def test_the_threads_of_jax_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
