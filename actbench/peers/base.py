@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import metadata
 from importlib.util import find_spec
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +79,7 @@ class Description:
     build: str
     threads: str  # how their number is set
     vector: str  # the instructions that its kernels use, as far as it tells
+    subnormals: Literal["kept", "flushed to zero", "unknown"] = "unknown"
 
 
 @dataclass(frozen=True)
@@ -122,12 +123,18 @@ class Peer(ABC):
         return f"{cls.name} is not installed: pip install 'actbench[{cls.extra}]'"
 
     @abstractmethod
-    def describe(self) -> Description:
-        """Version, build, thread setting and vector instructions."""
-
-    @abstractmethod
     def set_threads(self, count: int) -> int:
         """Let calls that are prepared from now on use ``count`` threads; the number found in force."""
+
+    def describe(self) -> Description:
+        """Version, build, thread setting, vector instructions, and what a call makes of a subnormal number."""
+        self.set_threads(1)
+        x = np.full(64, 1e-40, np.float32)  # half of it, silu of so small a number, is subnormal too
+        prepared = next(filter(None, (self.prepare(_silu(x, out)) for out in (False, True))), None)
+        if prepared is None:
+            return self._describe()
+        kept = np.asarray(prepared.result()).all()
+        return replace(self._describe(), subnormals="kept" if kept else "flushed to zero")
 
     def prepare(self, request: Request) -> Prepared | None:
         """The call for a request; None for a function or a kind of call that the library does not have.
@@ -155,11 +162,18 @@ class Peer(ABC):
         return made
 
     @abstractmethod
+    def _describe(self) -> Description: ...
+
+    @abstractmethod
     def _tables(self) -> Tables: ...
 
     @abstractmethod
     def _bind(self, request: Request, body: Any) -> Prepared:
         """The call of what the table holds on the request's arrays."""
+
+
+def _silu(x: Array, out: bool) -> Request:
+    return Request("silu", "forward", {}, {"x": x}, out)
 
 
 def version(package: str) -> str:

@@ -84,7 +84,7 @@ class JaxJit(Peer):
     def __init__(self) -> None:
         self._threads: int | None = None
 
-    def describe(self) -> Description:
+    def _describe(self) -> Description:
         from jaxlib import version as jaxlib
 
         return Description(

@@ -70,7 +70,7 @@ class NumExpr(Peer):
     packages = ("numexpr",)
     extra = "numexpr"
 
-    def describe(self) -> Description:
+    def _describe(self) -> Description:
         import numexpr
 
         return Description(

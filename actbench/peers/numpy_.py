@@ -114,7 +114,7 @@ class NumPy(OneThread):
     packages = ("numpy",)
     extra = "peers"
 
-    def describe(self) -> Description:
+    def _describe(self) -> Description:
         built = np.show_config(mode="dicts")
         simd = built.get("SIMD Extensions", {})
         vector = [*simd.get("baseline", ()), *simd.get("found", ())]

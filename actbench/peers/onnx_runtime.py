@@ -63,7 +63,7 @@ class OnnxRuntime(Peer):
     def __init__(self) -> None:
         self._threads = 1
 
-    def describe(self) -> Description:
+    def _describe(self) -> Description:
         import onnxruntime
 
         build = onnxruntime.get_build_info().removeprefix("ORT Build Info: ")

@@ -15,7 +15,7 @@ class SciPy(OneThread):
     packages = ("scipy",)
     extra = "scipy"
 
-    def describe(self) -> Description:
+    def _describe(self) -> Description:
         import scipy
 
         return Description(

@@ -24,7 +24,7 @@ NOTES = {
     "swish": "silu, which is swish with beta 1",
     "rrelu": "evaluation: leaky_relu with the mean slope",
     "prelu": "the backward pass gives the weight's gradient too",
-    "bce": "clamps logarithms at -100, which this data does not reach",
+    "bce": "clamps logarithms at -100",
     "maxout": "an expression of torch operations",
     "hinge": "an expression of torch operations",
     "mape": "an expression of torch operations",
@@ -320,7 +320,7 @@ class Torch(Peer):
     # libgomp's idle threads spin 300 000 times, some 13 ms at 140 cycles a pause.
     settles_s = 0.015
 
-    def describe(self) -> Description:
+    def _describe(self) -> Description:
         import torch
 
         found = [line.strip(" -") for line in torch.__config__.show().splitlines()[1:]]

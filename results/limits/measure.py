@@ -110,8 +110,9 @@ def against_peers(cells: Sequence[Measurement]) -> Iterator[Row]:
         where = f"{pass_} {dtype} {quantity.elements(size)} {threads}t"
         yield worst("ahead of every peer", where, hardest(found), 1.0)
     for (pass_, mean), dtype in product((("forward", 3.0), ("backward", 2.0)), SINGLES):
-        ratios = hardest(select(cells, pass_=pass_, dtype=dtype, size=IN_L2, threads=1), "torch")
-        figure = geometric_mean(list(ratios.values())) if ratios else None
+        found = select(cells, pass_=pass_, dtype=dtype, size=IN_L2, threads=1)
+        ratios = [c.ratio.value for c in (closest(m, "torch") for m in found) if c]
+        figure = geometric_mean(ratios) if ratios else None
         where = f"{pass_} {dtype} {quantity.elements(IN_L2)}, {len(ratios)} cells"
         yield Row("geometric mean against torch", where, figure, mean)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -15,13 +16,33 @@ from actbench.bench import runner
 from actbench.bench.clock import Arm
 from actbench.bench.config import Config
 from actbench.bench.machine import Machine
-from actbench.bench.plan import Plan, expand
-from actbench.bench.run import Run, Store
+from actbench.bench.plan import Cell, Plan, expand
+from actbench.bench.run import Check, Measurement, Run, Store
 from actbench.kernels.workload import Compilation, Workload
 from actbench.peers.base import Description, Peer, Prepared, Request, Tables
 
 MACHINE = Machine(cpu="fake", cores=2, caches={"L1d": 2**15, "L3": 2**20}, clock_ns=10.0)
 EMPTY_NS = 100  # what every fake call costs on top of its elements
+
+
+def measurement(size: int = 1000, **changes: Any) -> Measurement:
+    """A cell that was measured, with round figures."""
+    given = Measurement(
+        cell=Cell("relu", "forward", "float32", size),
+        elements=size,
+        bytes=8 * size,
+        samples_ns=(100.0, 110.0, 90.0, 105.0, 95.0, 100.0),
+        loops=10,
+        overhead_ns=250.5,
+        ceiling_ns=(50.0, 55.0, 45.0, 52.5, 47.5, 50.0),
+        ceiling="copy",
+        compile_s=0.25,
+        flags=("unstable",),
+        check=Check(1000, 0.5, 0, 1),
+        offsets={"x": 64},
+        command="actbench bench relu",
+    )
+    return replace(given, **changes)
 
 
 @dataclass
@@ -100,7 +121,7 @@ class FakePeer(Peer):
     extra = "fake"
     version: str = "1"
 
-    def describe(self) -> Description:
+    def _describe(self) -> Description:
         return Description(self.version, "fake", "fixed", "none")
 
     def set_threads(self, count: int) -> int:

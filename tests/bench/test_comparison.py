@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import sqrt
 
 import pytest
-from test_run import measurement
+from fakes import measurement
 
 from actbench.bench.comparison import closest, comparisons, geometric_mean, providers
 from actbench.bench.run import OURS, Contender, Measurement

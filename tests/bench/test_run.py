@@ -9,17 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import MACHINE
+from fakes import MACHINE, measurement
 
-from actbench.bench.plan import Cell
 from actbench.bench.run import (
     JOURNAL_FILE,
     RUN_FILE,
     SCHEMA,
-    Check,
     Contender,
     Input,
-    Measurement,
     Run,
     Skipped,
     Store,
@@ -30,26 +27,6 @@ from actbench.bench.run import (
 from actbench.bench.statistics import Estimate
 from actbench.catalog.errors import InputFileError, OutputError
 from actbench.peers.base import Description
-
-
-def measurement(size: int = 1000, **changes: Any) -> Measurement:
-    given = Measurement(
-        cell=Cell("relu", "forward", "float32", size),
-        elements=size,
-        bytes=8 * size,
-        samples_ns=(100.0, 110.0, 90.0, 105.0, 95.0, 100.0),
-        loops=10,
-        overhead_ns=250.5,
-        ceiling_ns=(50.0, 55.0, 45.0, 52.5, 47.5, 50.0),
-        ceiling="copy",
-        compile_s=0.25,
-        flags=("unstable",),
-        check=Check(1000, 0.5, 0, 1),
-        offsets={"x": 64},
-        command="actbench bench relu",
-    )
-    return replace(given, **changes)
-
 
 CONTENDERS = (
     Contender("actbench", True, (200.0,) * 6, 5),
