@@ -128,13 +128,17 @@ class Peer(ABC):
 
     def describe(self) -> Description:
         """Version, build, thread setting, vector instructions, and what a call makes of a subnormal number."""
-        self.set_threads(1)
+        return replace(self._describe(), subnormals=self._subnormals())
+
+    def _subnormals(self) -> Literal["kept", "flushed to zero", "unknown"]:
         x = np.full(64, 1e-40, np.float32)  # half of it, silu of so small a number, is subnormal too
-        prepared = next(filter(None, (self.prepare(_silu(x, out)) for out in (False, True))), None)
-        if prepared is None:
-            return self._describe()
-        kept = np.asarray(prepared.result()).all()
-        return replace(self._describe(), subnormals="kept" if kept else "flushed to zero")
+        try:
+            self.set_threads(1)
+            calls = (self.prepare(Request("silu", "forward", {}, {"x": x}, out)) for out in (False, True))
+            values = next(np.asarray(call.result()) for call in calls if call)
+        except Exception:  # has no silu, or does not work: every cell will say so
+            return "unknown"
+        return "kept" if values.all() else "flushed to zero"
 
     def prepare(self, request: Request) -> Prepared | None:
         """The call for a request; None for a function or a kind of call that the library does not have.
@@ -170,10 +174,6 @@ class Peer(ABC):
     @abstractmethod
     def _bind(self, request: Request, body: Any) -> Prepared:
         """The call of what the table holds on the request's arrays."""
-
-
-def _silu(x: Array, out: bool) -> Request:
-    return Request("silu", "forward", {}, {"x": x}, out)
 
 
 def version(package: str) -> str:
