@@ -32,6 +32,7 @@ SCALARS = (
     "minimum",
     "sigmoid",
     "sigmoid_slope",
+    "tanh_slope",
     "gate",
     "silu",
     "silu_slope",
@@ -156,6 +157,11 @@ def sigmoid_slope(x: float) -> float:
     """s(x) s(-x), the derivative of the sigmoid s, right down to subnormal results."""
     q = exp(-fabs(x))
     return q / ((1.0 + q) * (1.0 + q))
+
+
+def tanh_slope(x: float) -> float:
+    """1 - tanh(x)^2, right down to subnormal results."""
+    return 4.0 * sigmoid_slope(2.0 * x)
 
 
 def product_tail(x: float, y: float) -> float:

@@ -21,7 +21,8 @@ from actbench.kernels.vecmath import coefficients, float32, float64, minimax, wi
 MODULES = {np.float32: float32, np.float64: float64}
 DTYPES = pytest.mark.parametrize("dtype", MODULES, ids=lambda t: t.__name__)
 TRANSCENDENTAL = (
-    "exp", "expm1", "log", "log1p", "tanh", "erf", "erfc", "sin", "cos", "sigmoid", "sigmoid_slope", "silu",
+    "exp", "expm1", "log", "log1p", "tanh", "erf", "erfc", "sin", "cos", "sigmoid", "sigmoid_slope",
+    "tanh_slope", "silu",
     "silu_slope", "softplus", "mish", "mish_slope", "gelu", "gelu_slope", "gelu_tanh", "gelu_tanh_slope", "gate",
 )  # fmt: skip
 UNARY = (*TRANSCENDENTAL, "sqrt", "fabs", "floor")
@@ -87,6 +88,7 @@ REFERENCE = {name: getattr(np, name) for name in UNARY if hasattr(np, name)} | {
     "erfc": scipy.special.erfc,
     "sigmoid": scipy.special.expit,
     "sigmoid_slope": sigmoid_slope,
+    "tanh_slope": lambda x: 4 * sigmoid_slope(2 * x),
     "silu": lambda x: gated(x, x),
     "silu_slope": lambda x: gated_slope(x, x),
     "gate": lambda x: gated(x, x),
@@ -120,6 +122,7 @@ def arb_normal(x):
 ENCLOSURE = {name: getattr(arb, name) for name in TRANSCENDENTAL if hasattr(arb, name)} | {
     "sigmoid": arb_sigmoid,
     "sigmoid_slope": lambda x: arb_sigmoid(x) * arb_sigmoid(-x),
+    "tanh_slope": lambda x: 4 * arb_sigmoid(2 * x) * arb_sigmoid(-2 * x),
     "silu": lambda x: x * arb_sigmoid(x),
     "silu_slope": lambda x: arb_sigmoid(x) * (1 + x * arb_sigmoid(-x)),
     "gate": lambda x: x * arb_sigmoid(x),
@@ -147,6 +150,7 @@ WINDOWS = {
     "cos": [(-7, 7), (1e4, 1e6)],
     "sigmoid": [(-40, 40), (-104, -86), (-746, -707)],
     "sigmoid_slope": [(-40, 40), (-104, -86), (-746, -707)],
+    "tanh_slope": [(-20, 20), (-53, -43), (-374, -353)],
     "silu": [(-40, 40), (-109, -86), (-752, -700)],
     "silu_slope": [(-1.2785, -1.2784), (-40, 40), (-109, -86), (-752, -700)],
     "gate": [(-40, 40), (-109, -86), (-752, -700)],
@@ -271,6 +275,7 @@ SPECIAL = {
     "sin": [(-INF, NAN), (INF, NAN), (0.0, 0.0), (-0.0, -0.0)],
     "cos": [(-INF, NAN), (INF, NAN), (0.0, 1.0), (-0.0, 1.0)],
     "sigmoid": [(-INF, 0.0), (INF, 1.0), (0.0, 0.5), (-0.0, 0.5), (-1e30, 0.0), (1e30, 1.0)],
+    "tanh_slope": [(-INF, 0.0), (INF, 0.0), (0.0, 1.0), (-0.0, 1.0)],
     "sigmoid_slope": [(-INF, 0.0), (INF, 0.0), (0.0, 0.25), (-0.0, 0.25)],
     "softplus": [(-INF, 0.0), (INF, INF), (-1e30, 0.0), (1e30, 1e30)],
     **{

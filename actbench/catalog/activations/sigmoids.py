@@ -38,7 +38,7 @@ def sigmoid(x: float) -> float:
     family="sigmoid",
     formula="(exp(x) - exp(-x)) / (exp(x) + exp(-x))",
     derivative_formula="4 / (exp(x) + exp(-x))**2",
-    derivative=lambda x: 4.0 * primitives.sigmoid_slope(2.0 * x),
+    derivative=primitives.tanh_slope,
     range="[-1, 1]",
     reference="LeCun, Bottou, Orr and Müller (1998), Efficient BackProp",
     pitfalls=(

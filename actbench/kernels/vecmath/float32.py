@@ -20,6 +20,7 @@ MAX_ULP = {
     "cos": 0.74,
     "sigmoid": 0.79,
     "sigmoid_slope": 1.62,
+    "tanh_slope": 1.62,
     "silu": 0.83,
     "silu_slope": 0.6,
     "softplus": 0.6,
@@ -60,6 +61,7 @@ sum_tail = _elementary.sum_tail
 ratio = _elementary.ratio
 sigmoid = _smooth.sigmoid
 sigmoid_slope = _smooth.sigmoid_slope
+tanh_slope = _smooth.tanh_slope
 silu = _smooth.silu
 silu_slope = wide.functions.silu_slope
 gate = wide.functions.gate

@@ -20,6 +20,7 @@ MAX_ULP = {
     "cos": 0.74,
     "sigmoid": 0.97,
     "sigmoid_slope": 1.5,
+    "tanh_slope": 1.5,
     "silu": 1.0,
     "silu_slope": 1.6,
     "softplus": 1.0,
@@ -60,6 +61,7 @@ sum_tail = _elementary.sum_tail
 ratio = _elementary.ratio
 sigmoid = _smooth.sigmoid
 sigmoid_slope = _smooth.sigmoid_slope
+tanh_slope = _smooth.tanh_slope
 silu = _smooth.silu
 silu_slope = _smooth.silu_slope
 gate = _smooth.gate

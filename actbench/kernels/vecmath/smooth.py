@@ -97,8 +97,8 @@ def smooth(c: Any, tools: Any) -> SimpleNamespace:
         return copysign(ZERO, a) if x < DAMPED else z
 
     @inline
-    def sigmoid_slope(x: Any) -> Any:
-        """Return sigmoid(x) sigmoid(-x)."""
+    def bell(x: Any, height: Any) -> Any:
+        """Return height sigmoid(x) sigmoid(-x), the height a power of two."""
         y = -fabs(x)
         y = DAMPED if y < DAMPED else y
         t, r, tail = reduced(y, ZERO, TO_RAISED)
@@ -108,7 +108,17 @@ def smooth(c: Any, tools: Any) -> SimpleNamespace:
         y, e = reciprocal(b, fma(q, s, s - (b - ONE)))
         e += e
         z = (y * y) * p
-        return fma(z, fma(e, ONE + q, q), z) * SINK
+        return fma(z, fma(e, ONE + q, q), z) * (height * SINK)
+
+    @inline
+    def sigmoid_slope(x: Any) -> Any:
+        """Return sigmoid(x) sigmoid(-x)."""
+        return bell(x, ONE)
+
+    @inline
+    def tanh_slope(x: Any) -> Any:
+        """Return 1 - tanh(x)^2."""
+        return bell(x + x, FOUR)
 
     @inline
     def softplus(x: Any) -> Any:
@@ -334,7 +344,7 @@ def smooth(c: Any, tools: Any) -> SimpleNamespace:
         return right if above else left
 
     functions = (
-        sigmoid, sigmoid_slope, silu, silu_slope, gate, softplus, mish, mish_slope, gelu, gelu_slope, gelu_tanh,
-        gelu_tanh_slope,
+        sigmoid, sigmoid_slope, tanh_slope, silu, silu_slope, gate, softplus, mish, mish_slope, gelu, gelu_slope,
+        gelu_tanh, gelu_tanh_slope,
     )  # fmt: skip
     return SimpleNamespace(**{f.__name__: f for f in functions})
