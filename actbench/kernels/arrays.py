@@ -92,26 +92,27 @@ def contiguous(x: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def elementwise(
-    kernel: Callable[..., Any],
+    kernel: Callable[..., bool],
     params: tuple[Any, ...],
     out: Array,
     inputs: Sequence[Array],
     threads: int | None,
+    dtype: np.dtype[Any] | None = None,
 ) -> None:
-    """Run an elementwise kernel over arrays of any layout, byte order and real dtype.
+    """Run an elementwise kernel of operands in ``dtype`` over arrays of any layout, byte order and real dtype.
 
-    Contiguous arrays of the compute dtype go to the kernel as they are, in chunks a thread. Everything else goes
-    through NumPy's buffered iterator, which converts a chunk at a time: nothing is copied whole.
+    Contiguous arrays of that dtype go to the kernel as they are, in chunks a thread. Everything else goes through
+    NumPy's buffered iterator, which converts a chunk at a time: nothing is copied whole.
     """
-    dtype = compute_dtype(out.dtype)
-    if (
-        all(x.shape == out.shape and _plain(x, dtype) and not _clash(x, out) for x in inputs)
-        and out.dtype == dtype
-        and out.flags.c_contiguous
-        and out.flags.aligned
-    ):
-        flat = [x.reshape(-1) for x in (out, *inputs)]
-        pool.run(lambda a, b: kernel(flat[0][a:b], params, *(x[a:b] for x in flat[1:])), out.size, threads)
+    dtype = compute_dtype(out.dtype) if dtype is None else dtype
+    flat = _flat((out, *inputs), dtype)
+    if flat is not None:
+        target, *sources = flat
+
+        def work(start: int, stop: int) -> None:
+            kernel(target[start:stop], params, *(x[start:stop] for x in sources))
+
+        pool.run(work, out.size, threads, least=pool.ELEMENTS)
         return
     if out.size == 0:
         return
@@ -128,5 +129,21 @@ def elementwise(
         buffersize=CHUNK,
     )
     with iterator:
-        for *chunks, target in iterator:
-            kernel(target, params, *chunks)
+        for chunks in iterator:
+            *sources, target = (x.view(dtype) for x in chunks)
+            kernel(target, params, *sources)
+
+
+def _flat(arrays: Sequence[Array], dtype: np.dtype[Any]) -> list[Array] | None:
+    """One-dimensional views where all arrays are of one shape and order, contiguous and in the dtype, else None.
+
+    The dtype of the views is that very object, because a kernel compares no more than its address.
+    """
+    out = arrays[0]
+    if any(x.shape != out.shape or x.dtype != dtype or not x.flags.aligned or _clash(x, out) for x in arrays):
+        return None
+    if all(x.flags.c_contiguous for x in arrays):
+        return [x.reshape(-1).view(dtype) for x in arrays]
+    if all(x.flags.f_contiguous for x in arrays):
+        return [x.T.reshape(-1).view(dtype) for x in arrays]
+    return None

@@ -10,7 +10,7 @@ import numpy as np
 
 from actbench.catalog.declaration import Declaration, Param
 from actbench.catalog.errors import ParameterError, UsageError
-from actbench.kernels.arrays import Array, compute_dtype, dtype_named
+from actbench.kernels.arrays import Array, dtype_named
 from actbench.kernels.workload import Compilation, Workload
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class Function(ABC):
     def compile(self, pass_: str, dtype: Any) -> Compilation:
         """Make the kernel of a pass ready; what its compilation cost, and whether it was on disk."""
         self.check_pass(pass_)
-        return self._pass_kernel(pass_, compute_dtype(as_dtype(dtype))).compilation
+        return self._pass_kernel(pass_, as_dtype(dtype)).compilation
 
     @abstractmethod
     def _pass_kernel(self, pass_: str, dtype: np.dtype[Any]) -> Kernel: ...
@@ -191,7 +191,10 @@ class Function(ABC):
             from actbench.kernels import compiler, templates
 
             numbers = numba.types.Tuple([numba.from_dtype(p.dtype) for p in params])
-            out, *inputs = operands(compiler.array, dtype)
+            elementwise = template in templates.ELEMENTWISE
+            out, *inputs = operands(compiler.operand if elementwise else compiler.array, dtype)
+            if elementwise:
+                inputs = [numba.types.UniTuple(out, len(inputs))]
             kernel = compiler.compile_kernel(
                 getattr(templates, template),
                 bodies,

@@ -30,16 +30,19 @@ from numba.core.bytecode import FunctionIdentity
 from numba.core.caching import _Cache
 from numba.core.compiler import CompileResult
 from numba.core.registry import cpu_target
+from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 from numba.extending import register_jitable
 
 from actbench.catalog.errors import UsageError
+from actbench.kernels.arrays import compute_dtype
+from actbench.kernels.operands import Operand
 from actbench.kernels.specialize import digest, specialize
 from actbench.kernels.workload import Compilation
 
 _LOCK = threading.RLock()
-_OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False}
-jitable = register_jitable(forceinline=True)
+_OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False, "no_cfunc_wrapper": True}
+jitable = register_jitable(forceinline=True, no_cfunc_wrapper=True)
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,15 @@ class Kernel:
     """A compiled kernel of one signature, and what it cost to compile."""
 
     call: Callable[..., Any]
+    """Takes (out, params, *inputs)."""
+    entry: Callable[..., Any]
+    """The compiled code without Numba's look at the types, which costs 200 ns and is the caller's to know.
+
+    Elementwise ones take (out, params, inputs) and look at their operands themselves: False where they decline.
+    """
     compilation: Compilation
     key: str
+    dispatcher: Any
 
 
 def cache_directory() -> Path:
@@ -89,7 +99,9 @@ class _ContentCache(_Cache):  # type: ignore[misc]
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         if self.entry is None:
             return None
-        target_context.refresh()
+        # Numba would import all that it can compile, and with it SciPy's linear algebra, which takes 0.2 s. What is
+        # compiled needs no more than its allocator.
+        rtsys.initialize(target_context)
         return CompileResult._rebuild(target_context, *self.entry[1])
 
     def save_overload(self, sig: Any, data: Any) -> None:
@@ -147,6 +159,11 @@ def _specialized(
     return jitable(lambda x, y, *params: single(wide(double(x), double(y), *params)))  # type: ignore[no-any-return]
 
 
+def operand(dtype: np.dtype[Any], *, output: bool = False) -> Any:
+    """The Numba type of an elementwise operand: an array of any shape that is contiguous."""
+    return Operand(dtype.name)
+
+
 def compile_kernel(
     template: Callable[..., Callable[..., Any]],
     bodies: tuple[Callable[..., Any], ...],
@@ -174,14 +191,19 @@ def compile_kernel(
             from actbench.kernels import lowering
 
             lowering.install()
-            bodies = tuple(_specialized(b, dtype, integers, widened) for b in bodies)
+            bodies = tuple(_specialized(b, compute_dtype(dtype), integers, widened) for b in bodies)
             # Numba numbers its functions from 1 in every process, and the number is all that tells the symbols of
             # one template's kernels apart: two that were compiled in two processes and are loaded into a third
             # would be one symbol, and the second would silently run the first one's code.
             FunctionIdentity._unique_ids = itertools.count(int(key[:12], 16))
         dispatcher = numba.njit(**_OPTIONS)(template(*bodies, *options))
         dispatcher._cache = cache
-        dispatcher.compile(signature)
+        entry = dispatcher.compile(signature)
         dispatcher.disable_compile()
     seconds = cache.entry[0] if cache.entry is not None else cache.seconds
-    return Kernel(dispatcher, Compilation(seconds, cached), key)
+
+    def elementwise(out: Any, params: Any, *inputs: Any) -> Any:
+        return entry(out, params, inputs)
+
+    call = elementwise if isinstance(signature[0], Operand) else dispatcher
+    return Kernel(call, entry, Compilation(seconds, cached), key, dispatcher)

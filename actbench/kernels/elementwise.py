@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from numpy import empty_like, ndarray
 
 from actbench.catalog.declaration import Declaration
 from actbench.catalog.errors import InfeasibleError, ParameterError, UsageError
 from actbench.kernels import arrays
+from actbench.kernels import threads as pool
 from actbench.kernels.arrays import Array, compute_dtype
 from actbench.kernels.base import Function
 from actbench.kernels.reduce import total
@@ -33,7 +36,7 @@ class Elementwise(Function):
     def __init__(self, declaration: Declaration) -> None:
         super().__init__(declaration)
         # Looking up defaults and kernels anew would cost a call on one element 10 us instead of 2.
-        self._ready: dict[tuple[Any, ...], tuple[np.dtype[Any], Kernel, tuple[Any, ...]]] = {}
+        self._ready: dict[str, dict[Any, tuple[Any, ...]]] = {pass_: {} for pass_ in self.passes}
 
     def __call__(self, x: Any, out: Array | None = None, threads: int | None = None, **params: Any) -> Any:
         """f(x): an array of x's shape and dtype (float64 for integers), or a scalar for a scalar.
@@ -41,13 +44,13 @@ class Elementwise(Function):
         ``out`` may be x itself. Raises TypeError for a dtype without real numbers, ParameterError for a
         parameter outside its range, UsageError for an ``out`` of another shape or dtype.
         """
-        return self._map("forward", "x", (x,), out, threads, params)
+        return self._call("forward", x, (x,), out, threads, params)
 
     def derivative(
         self, x: Any, *, out: Array | None = None, threads: int | None = None, **params: Any
     ) -> Any:
         """dy/dx at every x, with the declared convention at kinks; shapes and dtypes as in ``forward``."""
-        return self._map("derivative", "x", (x,), out, threads, params)
+        return self._call("derivative", x, (x,), out, threads, params)
 
     def backward(
         self,
@@ -63,12 +66,19 @@ class Elementwise(Function):
         ``wrt`` names the parameter; its gradient is summed to the parameter's own shape. Raises UsageError
         where grad_output and x differ in shape.
         """
-        g, x = np.asarray(grad_output), np.asarray(x)
-        if g.shape != x.shape:
-            raise UsageError(f"{self.name}.backward: grad_output has shape {g.shape}, x has {x.shape}")
         if wrt == "x":
-            return self._map("backward", "x", (g, x), out, threads, params)
+            return self._call("backward", x, (grad_output, x), out, threads, params)
+        g, x = self._arrays(grad_output, x)
         return self._parameter_gradient(g, x, wrt, threads, params)
+
+    def _arrays(self, *operands: Any) -> tuple[Array, ...]:
+        """The operands as arrays; UsageError unless they are of one shape."""
+        found = tuple(np.asarray(o) for o in operands)
+        if found[0].shape != found[-1].shape:
+            raise UsageError(
+                f"{self.name}.backward: grad_output has shape {found[0].shape}, x has {found[-1].shape}"
+            )
+        return found
 
     def _numbers(self, x: Array, given: Mapping[str, Any]) -> dict[str, Any]:
         """The bodies' parameters: numbers, and at most one array."""
@@ -95,6 +105,29 @@ class Elementwise(Function):
                 "(a one-dimensional one runs along axis 1)"
             ) from None
 
+    def _call(
+        self,
+        pass_: str,
+        x: Any,
+        operands: tuple[Any, ...],
+        out: Array | None,
+        threads: int | None,
+        given: Mapping[str, Any],
+    ) -> Any:
+        """A pass: at once where one thread does it and a call like it was made before, else by way of ``_map``."""
+        count = pool.default if threads is None else threads
+        if type(x) is ndarray and (count == 1 or (count > 1 and x.size < 2 * pool.ELEMENTS)):
+            try:
+                ready = self._ready[pass_].get((x.dtype, *given.items()) if given else x.dtype)
+            except TypeError:  # a parameter without a hash, such as an array
+                ready = None
+            if ready is not None:
+                target = empty_like(x) if out is None else out
+                # The kernel itself looks at shapes, order and overlap, and declines what it cannot do.
+                if ready[0](target, ready[1], operands):
+                    return target
+        return self._map(pass_, "x", operands, out, threads, given)
+
     def _map(
         self,
         pass_: str,
@@ -104,19 +137,25 @@ class Elementwise(Function):
         threads: int | None,
         given: Mapping[str, Any],
     ) -> Any:
-        operands = tuple(np.asarray(o) for o in operands)
-        key = (pass_, wrt, *(o.dtype for o in operands))
-        ready = None if given else self._ready.get(key)
-        if ready is None:
-            dtype = arrays.result_dtype(self.name, *operands)
-            kernel, params, streams = self._prepared(pass_, wrt, compute_dtype(dtype), operands, given)
-            if not given:
-                self._ready[key] = (dtype, kernel, params)
-        else:
-            (dtype, kernel, params), streams = ready, operands
+        operands = self._arrays(*operands)
+        dtype = arrays.result_dtype(self.name, *operands)
+        kernel, params, streams = self._prepared(pass_, wrt, dtype, operands, given)
         target = arrays.output(self.name, operands[-1], dtype, out)
-        arrays.elementwise(kernel.call, params, target, streams, threads)
+        arrays.elementwise(kernel.call, params, target, streams, threads, dtype)
+        if streams is operands and wrt == "x":
+            self._remember(pass_, dtype, given, (kernel.entry, params))
         return arrays.result(target, out)
+
+    def _remember(self, pass_: str, dtype: np.dtype[Any], given: Mapping[str, Any], call: Any) -> None:
+        """Keep a kernel and its parameters at hand: to check and convert them anew costs a call 15 us."""
+        ready = self._ready[pass_]
+        if len(ready) > 256:
+            ready.clear()
+        key: Any = (dtype, *given.items()) if given else dtype
+        # -0.0 and 0.0 are one key, but two slopes; an array is no key at all.
+        with contextlib.suppress(TypeError, ValueError):
+            if 0 not in given.values():
+                ready[key] = call
 
     def _prepared(
         self,
@@ -137,7 +176,8 @@ class Elementwise(Function):
             options = (list(values).index(array),)
             operands = (*operands, self._aligned(array, values.pop(array), x))
             template += "_with_array"
-        params = tuple(dtype.type(value) for value in values.values())
+        compute = compute_dtype(dtype)
+        params = tuple(compute.type(value) for value in values.values())
         streams = len(operands)
         kernel = self._kernel(
             template,
@@ -147,7 +187,8 @@ class Elementwise(Function):
             params,
             options,
         )
-        return kernel, params, operands
+        # Python's own floats: a NumPy scalar costs 15 ns more to unpack.
+        return kernel, tuple(float(p) for p in params), operands
 
     def _parameter_gradient(
         self, g: Array, x: Array, wrt: str, threads: int | None, given: Mapping[str, Any]
@@ -191,11 +232,11 @@ class Elementwise(Function):
         x = draw(rng, size, dtype, self.declaration.domain) if data is None else data
         operands = (x,) if pass_ != "backward" else (draw(rng, x.size, dtype).reshape(x.shape), x)
         out = np.zeros(x.shape, dtype)
-        compute = compute_dtype(dtype)
-        kernel, params, streams = self._prepared(pass_, "x", compute, operands, {})
-        call = functools.partial(arrays.elementwise, kernel.call, params, out, streams, threads)
-        if threads == 1 and dtype == compute and x.flags.c_contiguous:
-            call = functools.partial(kernel.call, out.reshape(-1), params, *(s.reshape(-1) for s in streams))
+        kernel, params, streams = self._prepared(pass_, "x", dtype, operands, {})
+        call = functools.partial(arrays.elementwise, kernel.call, params, out, streams, threads, dtype)
+        # Tried once: it declines the user's data where they are not contiguous.
+        if threads == 1 and kernel.entry(out, params, streams):
+            call = functools.partial(kernel.entry, out, params, streams)
         nbytes = x.size * dtype.itemsize
         return Workload(
             call,

@@ -11,11 +11,16 @@ from typing import Any
 import numpy as np
 from numba.extending import register_jitable
 
+from actbench.kernels.operands import LANES, elements, extent, give, load, store, take, tile
 from actbench.kernels.reduce import BLOCK
+from actbench.kernels.vecmath.intrinsics import wide_vectors
 
 Kernel = Callable[..., Any]
 Body = Callable[..., Any]
-_inline: Callable[[Body], Body] = register_jitable(forceinline=True)
+ELEMENTWISE = frozenset(
+    {"forward", "backward", "forward_with_array", "backward_with_array", "loss_elements", "loss_backward"}
+)
+_inline: Callable[[Body], Body] = register_jitable(forceinline=True, no_cfunc_wrapper=True)
 _reordered: Callable[[Body], Body] = register_jitable(fastmath={"reassoc"})
 
 
@@ -77,26 +82,25 @@ def _product_with_array(body: Body, position: int) -> Body:
     return product
 
 
-def _map1(value: Body) -> Kernel:
-    def kernel(out: Any, params: Any, x: Any) -> None:
-        for i in range(out.size):
-            out[i] = value(x[i], *params)
+def _elementwise(value: Body) -> Body:
+    """The loop over elements: ``value`` of the inputs' and the parameters.
 
-    return kernel
+    It runs piece by piece over whole steps, so that every element goes through the same vector code. The first piece
+    ends at a cache line of the output, the last has what remains: both are computed on a copy padded with zeros.
+    """
 
-
-def _map2(value: Body) -> Kernel:
-    def kernel(out: Any, params: Any, a: Any, b: Any) -> None:
-        for i in range(out.size):
-            out[i] = value(a[i], b[i], *params)
-
-    return kernel
-
-
-def _map3(value: Body) -> Kernel:
-    def kernel(out: Any, params: Any, a: Any, b: Any, c: Any) -> None:
-        for i in range(out.size):
-            out[i] = value(a[i], b[i], c[i], *params)
+    def kernel(out: Any, params: Any, inputs: Any) -> Any:
+        wide_vectors()
+        size = extent(out, inputs)
+        y, xs = elements(out), elements(inputs)
+        room, rooms = tile(y), tile(xs)
+        done = 0
+        while done < size:
+            count, target, sources = take(y, xs, room, rooms, done, size)
+            for i in range((count + LANES - 1) & -LANES):
+                store(target, i, value(*load(sources, i), *params))
+            done = give(y, room, done, size, count)
+        return size >= 0
 
     return kernel
 
@@ -121,22 +125,22 @@ def _sum2(value: Body) -> Kernel:
 
 def forward(body: Body) -> Kernel:
     """out = f(x)."""
-    return _map1(_value(body))
+    return _elementwise(_value(body))
 
 
 def backward(body: Body) -> Kernel:
     """out = g f'(x)."""
-    return _map2(_product(body))
+    return _elementwise(_product(body))
 
 
 def forward_with_array(body: Body, position: int) -> Kernel:
     """out = f(x, w), one parameter an array."""
-    return _map2(_with_array(body, position))
+    return _elementwise(_with_array(body, position))
 
 
 def backward_with_array(body: Body, position: int) -> Kernel:
     """out = g f'(x, w), one parameter an array."""
-    return _map3(_product_with_array(body, position))
+    return _elementwise(_product_with_array(body, position))
 
 
 def sum_of_products(body: Body) -> Kernel:
@@ -146,7 +150,7 @@ def sum_of_products(body: Body) -> Kernel:
 
 def loss_elements(body: Body) -> Kernel:
     """out = l(pred, target)."""
-    return _map2(_value_of_two(body))
+    return _elementwise(_value_of_two(body))
 
 
 def loss_sum(body: Body) -> Kernel:
@@ -156,7 +160,7 @@ def loss_sum(body: Body) -> Kernel:
 
 def loss_backward(body: Body) -> Kernel:
     """out = scale l'(pred, target); the scale is the first parameter."""
-    return _map2(_scaled(body))
+    return _elementwise(_scaled(body))
 
 
 def rows(body: Body) -> Kernel:
@@ -232,14 +236,5 @@ def sequences_backward(body: Body) -> Kernel:
             for t in range(length):
                 for c in range(scores.shape[2]):
                     out[t, n, c] *= scale[n]
-
-    return kernel
-
-
-def no_operation(body: Body) -> Kernel:
-    """Nothing, with the signature of an elementwise kernel: what a call costs."""
-
-    def kernel(out: Any, params: Any, x: Any) -> None:
-        pass
 
     return kernel

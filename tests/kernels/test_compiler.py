@@ -13,7 +13,7 @@ import pytest
 
 from actbench.catalog.declaration import Declaration
 from actbench.kernels import bind
-from actbench.kernels.arrays import compute_dtype, dtype_named
+from actbench.kernels.arrays import dtype_named
 
 SOURCE = '''
 import actbench
@@ -122,8 +122,8 @@ def test_float32_kernels_compute_in_float32(elementwise: Declaration, tmp_path, 
     monkeypatch.setenv("ACTBENCH_CACHE_DIR", str(tmp_path))
     f = type(bind(elementwise))(elementwise)
     for pass_ in f.passes:
-        kernel = f._pass_kernel(pass_, compute_dtype(dtype_named("float32")))
-        (text,) = kernel.call.inspect_llvm().values()
+        kernel = f._pass_kernel(pass_, dtype_named("float32"))
+        (text,) = kernel.dispatcher.inspect_llvm().values()
         body = text[text.index("define") :]
         loops = [line for line in body.splitlines() if re.search(r"\b(fmul|fadd|fsub|fdiv|fcmp)\b", line)]
         assert not [line for line in loops if "double" in line]
