@@ -36,13 +36,13 @@ from numba.extending import register_jitable
 
 from actbench.catalog.errors import UsageError
 from actbench.kernels.arrays import compute_dtype
-from actbench.kernels.operands import Operand
+from actbench.kernels.operands import LIGHT, Operand
 from actbench.kernels.specialize import digest, specialize
 from actbench.kernels.workload import Compilation
 
 _LOCK = threading.RLock()
-_OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False, "no_cfunc_wrapper": True}
-jitable = register_jitable(forceinline=True, no_cfunc_wrapper=True)
+_OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False, **LIGHT}
+jitable = register_jitable(forceinline=True, **LIGHT)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba.extending import register_jitable
 
-from actbench.kernels.operands import LANES, elements, extent, give, load, store, take, tile
+from actbench.kernels.operands import LANES, LIGHT, elements, extent, give, load, store, streams, take, tile
 from actbench.kernels.reduce import BLOCK
 from actbench.kernels.vecmath.intrinsics import wide_vectors
 
@@ -20,7 +20,7 @@ Body = Callable[..., Any]
 ELEMENTWISE = frozenset(
     {"forward", "backward", "forward_with_array", "backward_with_array", "loss_elements", "loss_backward"}
 )
-_inline: Callable[[Body], Body] = register_jitable(forceinline=True, no_cfunc_wrapper=True)
+_inline: Callable[[Body], Body] = register_jitable(forceinline=True, **LIGHT)
 _reordered: Callable[[Body], Body] = register_jitable(fastmath={"reassoc"})
 
 
@@ -94,12 +94,13 @@ def _elementwise(value: Body) -> Body:
         size = extent(out, inputs)
         y, xs = elements(out), elements(inputs)
         room, rooms = tile(y), tile(xs)
+        past = streams(y, xs, size)
         done = 0
         while done < size:
-            count, target, sources = take(y, xs, room, rooms, done, size)
+            count, target, sources = take(y, xs, room, rooms, done, size, past)
             for i in range((count + LANES - 1) & -LANES):
                 store(target, i, value(*load(sources, i), *params))
-            done = give(y, room, done, size, count)
+            done = give(y, room, done, size, count, past)
         return size >= 0
 
     return kernel
