@@ -145,9 +145,12 @@ def _size(builder: Any, arrays: list[Any], ndim: Any) -> Any:
     with cgutils.for_range(builder, builder.sext(ndim, _WORD)) as axis:
         offset = builder.mul(axis.index, _WORD(8))
         first, *rest = (builder.load(_at(builder, shape, offset, _WORD)) for shape in shapes)
-        same = [builder.icmp_signed("==", first, length) for length in rest]
         builder.store(builder.mul(builder.load(size), first), size)
-        builder.store(_all(builder, [builder.load(equal), *same]), equal)
+        same = _all(builder, [builder.icmp_signed("==", first, length) for length in rest])
+        # Leaving at once also keeps LLVM from a vector loop over the axes, which takes it 80 ms.
+        with builder.if_then(builder.not_(same), likely=False):
+            builder.store(cgutils.false_bit, equal)
+            axis.do_break()
     return builder.load(size), builder.load(equal)
 
 
