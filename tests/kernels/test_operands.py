@@ -79,6 +79,16 @@ def test_all_sixteen_bit_inputs_within_051_ulp(elementwise: Declaration, name: s
             assert np.isinf(y[beyond]).all()
 
 
+@pytest.mark.parametrize("name", NARROW)
+def test_ties_go_to_even(name: str):
+    """Three quarters of a 16-bit number are exact in float32, and half way between two 16-bit ones for each second."""
+    x = -np.abs(np.arange(2**16, dtype=np.uint16).view(dtype_named(name)))
+    with np.errstate(all="ignore"):
+        x = x[~np.isnan(x.astype(np.float32))]
+        expected = (x.astype(np.float32) * np.float32(0.75)).astype(x.dtype)
+    assert actbench.get("leaky_relu")(x, negative_slope=0.75).tobytes() == expected.tobytes()
+
+
 @pytest.mark.parametrize("dtype", FORMATS)
 @pytest.mark.parametrize("pass_", ["forward", "backward"])
 def test_streamed_results_have_the_same_bits(dtype: str, pass_: str):
