@@ -54,6 +54,21 @@ ROWS = (
     "row_exp",
     "row_exp_sum",
     "row_log_sum_exp",
+    "row_exp_pair",
+    "row_exp_rest",
+    "row_scale_pair",
+    "row_gate_pair",
+    "row_residual_pair",
+    "row_dot_pair",
+    "row_shift",
+    "row_workspace",
+    "log_total",
+    "class_mean",
+    "class_gradient",
+    "split_exp",
+    "exponent_split",
+    "power_of_two",
+    "log_of",
     "probability",
     "wide",
     "workspace",
@@ -269,10 +284,10 @@ def workspace(rows: int, columns: int) -> Row:
 
 
 def row_max(x: Row) -> float:
-    """The largest element; NaN if the row holds one; -inf for an empty row."""
+    """The largest element, NaNs left out; -inf for an empty row."""
     largest = -math.inf
     for i in range(x.size):
-        largest = maximum(largest, x[i])
+        largest = x[i] if x[i] > largest else largest
     return largest
 
 
@@ -304,8 +319,125 @@ def row_log_sum_exp(x: Row) -> float:
     return wide(largest) + log(row_exp_sum(x, largest))
 
 
+def row_workspace(x: Row) -> Row:
+    """A row like x to fill: whatever it holds at first."""
+    import numpy as np
+
+    return np.empty_like(x)
+
+
+def row_exp_pair(x: Row, largest: float, high: Row, low: Row) -> float:
+    """Fill ``high + low`` with exp(x) up to a factor that the row shares, and return their sum in float64.
+
+    The factor, about exp(-largest), cancels in quotients; ``low`` is what ``high`` rounds away.
+    """
+    for i in range(x.size):
+        high[i], low[i] = exp(x[i] - largest), 0.0
+    return row_sum(high)
+
+
+def row_exp_rest(x: Row, largest: float) -> float:
+    """The sum of exp(x - largest) without one largest element, in float64: log1p of it keeps a small one."""
+    total, skipped = 0.0, False
+    for i in range(x.size):
+        if x[i] == largest and not skipped:
+            total, skipped = total + 0.0 * (x[i] - largest), True
+        else:
+            total += exp(x[i] - largest)
+    return total
+
+
+def row_scale_pair(factor: float, total: float, high: Row, low: Row, out: Row) -> None:
+    """Fill ``out``, which may be ``high``, with factor/total*(high + low), rounded once."""
+    for i in range(out.size):
+        out[i] = factor / total * (high[i] + low[i])
+
+
+def row_gate_pair(factor: float, total: float, high: Row, low: Row, g: Row, mean: float, out: Row) -> None:
+    """Fill ``out``, which may be ``high``, with factor/total*(high + low)*(g - mean)."""
+    for i in range(out.size):
+        out[i] = factor / total * (high[i] + low[i]) * (g[i] - mean)
+
+
+def row_residual_pair(g: Row, factor: float, total: float, high: Row, low: Row, out: Row) -> None:
+    """Fill ``out``, which may be ``high``, with g - factor/total*(high + low)."""
+    for i in range(out.size):
+        out[i] = g[i] - factor / total * (high[i] + low[i])
+
+
+def row_dot_pair(g: Row, high: Row, low: Row) -> float:
+    """The sum of g*(high + low), in float64."""
+    return math.fsum(g[i] * (high[i] + low[i]) for i in range(g.size))
+
+
+def row_shift(x: Row, a: float, b: float, out: Row) -> None:
+    """Fill ``out`` with (x - a) - b, in float64 and rounded once."""
+    for i in range(x.size):
+        out[i] = (x[i] - a) - b
+
+
+def log_total(rest: float) -> float:
+    """ln(1 + rest) in float64, where the largest exponential of a row is 1 and ``rest`` the sum of the others."""
+    return log1p(rest)
+
+
+def split_exp(x: float) -> tuple[float, float]:
+    """(m, k) with e^x = m 2^k for a whole k, however large x; (0, -1e300) for -inf."""
+    if x == -math.inf:
+        return 0.0, -1e300
+    k = float(round(x / math.log(2.0))) if abs(x) < 2.0**50 else x / math.log(2.0)
+    return (math.exp(x - k * math.log(2.0)) if abs(x) < 2.0**50 else 1.0), k
+
+
+def exponent_split(m: float) -> tuple[float, float]:
+    """(m 2^-k, k) with 1 <= m 2^-k < 2 and a whole k, for a positive float64; (m, 0) for 0 and NaN."""
+    fraction, k = math.frexp(m)
+    return (2.0 * fraction, float(k - 1)) if m > 0.0 else (m, 0.0)
+
+
+def power_of_two(k: float) -> float:
+    """2^k for a whole k up to 1000, in float64; 0 from -1000 down."""
+    return 2.0**k if k > -1000.0 else 0.0
+
+
+def log_of(m: float, k: float) -> float:
+    """ln(m 2^k), in float64."""
+    return log(m) + k * math.log(2.0)
+
+
 def probability(target: Any, c: int) -> float:
     """The target's probability of class c: ``target`` is a class index or a row of probabilities."""
     if hasattr(target, "size") and getattr(target, "ndim", False):
         return float(target[c])
     return 1.0 if target == c else 0.0
+
+
+def _smoothed(target: Any, weight: Row, label_smoothing: float, c: int) -> float:
+    """weight[c] times the target's probability of class c, a share of which is spread evenly over the classes."""
+    share = (1.0 - label_smoothing) * probability(target, c) + label_smoothing / weight.size
+    return float(weight[c]) * share
+
+
+def class_mean(target: Any, weight: Row, label_smoothing: float, x: Row, a: float, b: float) -> float:
+    """The sum of weight*q*((a - x) + b) over the classes, in float64, q the smoothed target.
+
+    A class of no weight counts nothing, even where x is -inf.
+    """
+    value = 0.0
+    for c in range(x.size):
+        q = _smoothed(target, weight, label_smoothing, c)
+        value += q * ((a - x[c]) + b) if q != 0.0 else 0.0
+    return value
+
+
+def class_gradient(target: Any, weight: Row, label_smoothing: float, high: Row, low: Row, total: float) -> None:
+    """Replace ``high`` by mass*p - weight*q: p = (high + low)/total, q the smoothed target, mass the sum of weight*q.
+
+    p - 1 is formed from the other classes: it would cancel where one class has nearly all, from a margin of 37 on to 0.
+    """
+    terms = [_smoothed(target, weight, label_smoothing, c) for c in range(high.size)]
+    mass, k = math.fsum(terms), max(range(high.size), key=lambda c: high[c])
+    rest = math.fsum(high[c] + low[c] for c in range(high.size) if c != k) / total
+    for c in range(high.size):
+        p = (high[c] + low[c]) / total
+        high[c] = (mass - terms[c]) - mass * rest if c == k and rest < 0.5 else mass * p - terms[c]

@@ -188,7 +188,7 @@ class Function(ABC):
         if kernel is None:
             import numba
 
-            from actbench.kernels import compiler, templates
+            from actbench.kernels import compiler, row_templates, templates
 
             numbers = numba.types.Tuple([numba.from_dtype(p.dtype) for p in params])
             elementwise = template in templates.ELEMENTWISE
@@ -196,7 +196,7 @@ class Function(ABC):
             if elementwise:
                 inputs = [numba.types.UniTuple(out, len(inputs))]
             kernel = compiler.compile_kernel(
-                getattr(templates, template),
+                getattr(row_templates if hasattr(row_templates, template) else templates, template),
                 bodies,
                 dtype,
                 (out, numbers, *inputs),

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import functools
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from actbench.catalog.declaration import REDUCTIONS
+from actbench.catalog import primitives
+from actbench.catalog.declaration import REDUCTIONS, Declaration
 from actbench.catalog.errors import InfeasibleError, UsageError
 from actbench.kernels import arrays
 from actbench.kernels import threads as pool
 from actbench.kernels.arrays import Array, compute_dtype, contiguous
 from actbench.kernels.base import ROW_LENGTH, Function
 from actbench.kernels.reduce import total
-from actbench.kernels.rowwise import check_axis
+from actbench.kernels.rowwise import SHORT, check_axis, takes_blocks
 from actbench.kernels.workload import Workload, draw
 
 if TYPE_CHECKING:
@@ -38,12 +40,13 @@ class Loss(Function):
     def __call__(self, pred: Any, target: Any, reduction: str | None = None, **params: Any) -> Any: ...
 
 
-def _same_shape(function: str, pred: Array, target: Array) -> None:
-    if pred.shape != target.shape:
-        raise UsageError(
-            f"{function}: pred has shape {pred.shape} but target has {target.shape}: they must be equal, "
-            "because broadcasting (N, 1) against (N,) is a well-known mistake"
-        )
+_CHEAP = {"fabs", "floor", "copysign", "maximum", "minimum"}
+_COMMON = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def _is_arithmetic(body: Callable[..., Any]) -> bool:
+    """Whether a body names no function that takes longer in float64 than memory takes to deliver its operands."""
+    return not ({*primitives.SCALARS} - _CHEAP) & {*body.__code__.co_names}
 
 
 class PairwiseLoss(Loss):
@@ -53,6 +56,11 @@ class PairwiseLoss(Loss):
     _scalars = 2
     _streams: ClassVar = {"forward": 2, "backward": 3}
     _templates: ClassVar = {"forward": "loss_sum", "backward": "loss_backward"}
+
+    def __init__(self, declaration: Declaration) -> None:
+        super().__init__(declaration)
+        self._ready: dict[tuple[Any, ...], Kernel] = {}
+        self._defaults: dict[np.dtype[Any], tuple[Any, ...]] = {}
 
     def __call__(
         self,
@@ -69,19 +77,19 @@ class PairwiseLoss(Loss):
         """
         pred, target, dtype = self._operands(pred, target)
         chosen = self._reduction(reduction)
-        params_ = self._numbers(params, compute_dtype(dtype))
+        compute = compute_dtype(dtype)
+        params_ = self._numbers(params, compute)
         if chosen == "none":
             result = arrays.output(self.name, pred, dtype, out)
-            kernel = self._loss_kernel(
-                "loss_elements", self.declaration.forward, compute_dtype(dtype), params_
-            )
+            kernel = self._loss_kernel("loss_elements", self.declaration.forward, compute, params_)
             arrays.elementwise(kernel.call, params_, result, (pred, target), threads)
+            self._check_members(target, np.add.reduce(result, axis=None))
             return arrays.result(result, out)
         if out is not None:
             raise UsageError(f"{self.name}: out= goes with reduction='none' only")
-        return dtype.type(
-            self._sum(pred, target, compute_dtype(dtype), params_, threads) / self._count(chosen, pred)
-        )
+        value = self._sum(pred, target, compute, params_, threads)
+        self._check_members(target, value)
+        return dtype.type(value / self._count(chosen, pred))
 
     def backward(
         self,
@@ -102,20 +110,32 @@ class PairwiseLoss(Loss):
         result = arrays.output(self.name, pred, dtype, out)
         kernel = self._loss_kernel("loss_backward", self._gradient_body(wrt), compute, params_)
         arrays.elementwise(kernel.call, params_, result, (pred, target), threads)
+        self._check_members(target, np.add.reduce(result, axis=None))
         return arrays.result(result, out)
 
     def _operands(self, pred: Any, target: Any) -> tuple[Array, Array, np.dtype[Any]]:
         pred, target = np.asarray(pred), np.asarray(target)
-        _same_shape(self.name, pred, target)
-        dtype = arrays.result_dtype(self.name, pred, target)
+        if pred.shape != target.shape:
+            raise UsageError(
+                f"{self.name}: pred has shape {pred.shape} but target has {target.shape}: they must be equal, "
+                "because broadcasting (N, 1) against (N,) is a well-known mistake"
+            )
+        if pred.dtype is target.dtype and pred.dtype in _COMMON:
+            return pred, target, pred.dtype
+        return pred, target, arrays.result_dtype(self.name, pred, target)
+
+    def _check_members(self, target: Array, value: Any) -> None:
+        """Raise UsageError for a label outside the target's members: the kernels have turned it into NaN.
+
+        Looking only where ``value``, the sum of a kernel's results, is NaN spares every call a pass over the labels.
+        """
         members = self.declaration.target.members
-        if members and not np.isin(target, members).all():
+        if members and np.isnan(value) and not np.isin(target, members).all():
             listed = " and ".join(f"{m:g}" for m in members)
             raise UsageError(
                 f"{self.name}: labels must be {listed}, but target holds "
                 f"{target[~np.isin(target, members)].flat[0]!s}; map 0/1 labels by 2*target - 1"
             )
-        return pred, target, dtype
 
     def _count(self, reduction: str, pred: Array) -> np.float64:
         if reduction != "mean":
@@ -124,18 +144,30 @@ class PairwiseLoss(Loss):
         return np.float64(over) if over else np.float64(np.nan)
 
     def _numbers(self, given: dict[str, Any], dtype: np.dtype[Any]) -> tuple[Any, ...]:
+        """The parameters in the dtype; the defaults are resolved once, which takes as long as 10 000 elements."""
+        if not given and dtype in self._defaults:
+            return self._defaults[dtype]
         values = self.declaration.numbers(self.declaration.resolve(given))
-        return tuple(dtype.type(value) for value in values.values())
+        numbers = tuple(dtype.type(value) for value in values.values())
+        if not given:
+            self._defaults[dtype] = numbers
+        return numbers
 
     def _loss_kernel(self, template: str, body: Any, dtype: np.dtype[Any], params: tuple[Any, ...]) -> Kernel:
-        reduced = template == "loss_sum"
-        return self._kernel(
-            template,
-            (body,),
-            dtype,
-            lambda array, d: (array(np.float64 if reduced else d, output=True), array(d), array(d)),
-            params,
-        )
+        key = (template, body, dtype)
+        kernel = self._ready.get(key)
+        if kernel is None:
+            reduced = template == "loss_sum"
+            wide = reduced and dtype.itemsize == 4 and _is_arithmetic(body)
+            kernel = self._ready[key] = self._kernel(
+                "wide_loss_sum" if wide else template,
+                (body,),
+                np.dtype(np.float64) if wide else dtype,
+                lambda array, d: (array(np.float64 if reduced else d, output=True), array(dtype), array(dtype)),
+                params,
+                options=self.declaration.target.members,
+            )
+        return kernel
 
     def _sum(
         self, pred: Array, target: Array, dtype: np.dtype[Any], params: tuple[Any, ...], threads: int | None
@@ -225,6 +257,8 @@ class ClassificationLoss(Loss):
         with np.errstate(divide="ignore", invalid="ignore"):
             scale = (rows.counted / mass).astype(rows.compute)
         self._run("row_losses_backward", body, rows, gradient, scale, threads)
+        if axis in (-1, len(rows.full_shape) - 1) and rows.dtype == rows.compute:
+            return gradient.reshape(rows.full_shape)
         moved = np.moveaxis(np.empty(rows.full_shape, rows.dtype), axis, -1)
         moved[...] = gradient.reshape(moved.shape)
         return np.moveaxis(moved, -1, axis)
@@ -237,6 +271,8 @@ class ClassificationLoss(Loss):
     def _run(
         self, template: str, body: Any, rows: _ClassRows, out: Array, scale: Array, threads: int | None
     ) -> None:
+        if rows.pred.shape[1] <= SHORT and rows.target.ndim == 1 and takes_blocks(body):
+            template = template.replace("row", "block")
         call = self._row_kernel(template, body, rows.compute, rows.target, rows.params).call
 
         def work(start: int, stop: int) -> None:
@@ -250,7 +286,7 @@ class ClassificationLoss(Loss):
     def _row_kernel(
         self, template: str, body: Any, dtype: np.dtype[Any], target: Array, params: tuple[Any, ...]
     ) -> Kernel:
-        backward = template == "row_losses_backward"
+        backward = template.endswith("backward")
         return self._kernel(
             template,
             (body,),

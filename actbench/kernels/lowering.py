@@ -12,8 +12,10 @@ from numba import types
 from numba.extending import overload
 
 from actbench.catalog import primitives
+from actbench.kernels import rows
 from actbench.kernels.vecmath import float32, float64
-from actbench.kernels.vecmath.intrinsics import bits_from_f32, bits_from_f64, f32_from_bits, f64_from_bits
+from actbench.kernels.vecmath.coefficients import Float64
+from actbench.kernels.vecmath.intrinsics import bits_from_f64, f64_from_bits, fma, horner
 
 _INLINE = {"forceinline": True}
 
@@ -45,37 +47,6 @@ def _scalar(name: str) -> Callable[..., Any]:
     return choose
 
 
-def _row_max(x: Any) -> Any:
-    """Compare floats as integers of the same order.
-
-    An integer maximum vectorises without a promise to the compiler that there are no NaNs, and lets them
-    through: a positive NaN ranks above infinity; a negative one below, but then exp and log carry it on.
-    """
-    single = x.dtype == types.float32
-    bits, unbits = (bits_from_f32, f32_from_bits) if single else (bits_from_f64, f64_from_bits)
-    real: Any = np.float32 if single else np.float64
-    integer: Any = np.int32 if single else np.int64
-    shift, magnitude = integer(31 if single else 63), integer(np.iinfo(integer).max)
-
-    def row_max(x: Any) -> Any:
-        start = bits(real(-np.inf))
-        largest = integer(start ^ magnitude)
-        for i in range(x.size):
-            b = bits(x[i])
-            ordered = integer(b ^ integer((b >> shift) & magnitude))
-            largest = ordered if ordered > largest else largest
-        return unbits(integer(largest ^ integer((largest >> shift) & magnitude)))
-
-    return row_max
-
-
-def _row_sum(x: Any) -> Any:
-    total = np.float64(0.0)
-    for i in range(x.size):
-        total += np.float64(x[i])
-    return total
-
-
 def _row_dot(x: Any, y: Any) -> Any:
     total = np.float64(0.0)
     for i in range(x.size):
@@ -98,7 +69,40 @@ def _row_exp_sum(x: Any, shift: Any) -> Any:
 
 def _row_log_sum_exp(x: Any) -> Any:
     largest = primitives.row_max(x)
-    return np.float64(largest) + primitives.log(primitives.row_exp_sum(x, largest))
+    return np.float64(largest) + primitives.log_total(primitives.row_exp_rest(x, largest))
+
+
+_LOG2E, (_LN2, _LN2_LOW) = Float64.LOG2E, Float64.LN2
+_EXP = (np.float64(1.0), np.float64(1.0), np.float64(0.5), *Float64.EXP)
+_ROUNDER = np.float64(1.5 * 2.0**52)
+_HUGE, _NOTHING = np.float64(2.0**50), np.float64(-1e300)
+_FRACTION, _BIAS = np.int64(52), np.int64(1023)
+
+
+def _split_exp(x: Any) -> Any:
+    k = np.rint(x * _LOG2E)
+    r = fma(-k, _LN2_LOW, fma(-k, _LN2, x))
+    # There an ULP of x is worth more than a factor of 2.
+    m = horner(r if abs(x) < _HUGE else x * np.float64(0.0), _EXP)
+    nothing = x == -np.inf
+    return (np.float64(0.0) if nothing else m), (_NOTHING if nothing else k)
+
+
+def _exponent_split(m: Any) -> Any:
+    bits = bits_from_f64(m)
+    k = (bits >> _FRACTION) - _BIAS
+    scaled = f64_from_bits(bits - (k << _FRACTION))
+    return (scaled if m > 0.0 else m), (f64_from_bits(k + bits_from_f64(_ROUNDER)) - _ROUNDER if m > 0.0 else 0.0)
+
+
+def _power_of_two(k: Any) -> Any:
+    within = k > -1000.0
+    shifted = (k if within else 0.0) + (_ROUNDER + 1023.0)
+    return f64_from_bits(bits_from_f64(shifted) << _FRACTION) if within else 0.0
+
+
+def _log_of(m: Any, k: Any) -> Any:
+    return fma(k, _LN2, fma(k, _LN2_LOW, float64.log(m)))
 
 
 def _probability(target: Any, c: Any) -> Any:
@@ -126,9 +130,8 @@ def install() -> None:
     """Tell Numba, once a process, what to compile where a body calls a primitive."""
     for name in primitives.SCALARS:
         overload(getattr(primitives, name), jit_options=_INLINE, strict=False)(_scalar(name))
-    overload(primitives.row_max, strict=False)(_row_max)
+    rows.install()
     for primitive, body in (
-        (primitives.row_sum, _row_sum),
         (primitives.row_dot, _row_dot),
         (primitives.row_exp, _row_exp),
         (primitives.row_exp_sum, _row_exp_sum),
@@ -138,4 +141,11 @@ def install() -> None:
         overload(primitive, jit_options={"fastmath": {"reassoc"}}, strict=False)(_always(body))
     overload(primitives.probability, jit_options=_INLINE, strict=False)(_probability)
     overload(primitives.workspace, strict=False)(lambda rows, columns: _workspace)
+    for primitive, body in (
+        (primitives.split_exp, _split_exp),
+        (primitives.exponent_split, _exponent_split),
+        (primitives.power_of_two, _power_of_two),
+        (primitives.log_of, _log_of),
+    ):
+        overload(primitive, jit_options=_INLINE, strict=False)(_always(body))
     overload(primitives.wide, jit_options=_INLINE, strict=False)(_always(_wide))

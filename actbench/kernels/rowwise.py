@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dis
 import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -16,6 +18,15 @@ from actbench.kernels.workload import Workload, draw
 
 if TYPE_CHECKING:
     from actbench.kernels.compiler import Kernel
+
+
+SHORT = 32
+"""Rows up to this length are worked on 16 at a time: above, one at a time is as fast."""
+
+
+def takes_blocks(body: Callable[..., Any]) -> bool:
+    """Whether a body looks at no single element of its rows: its primitives then take 16 rows as well as one."""
+    return not any(i.opname.endswith("_SUBSCR") for i in dis.get_instructions(body))
 
 
 def check_axis(function: str, x: Array, axis: int) -> None:
@@ -99,7 +110,7 @@ class Rowwise(Function):
             return
         dtype = compute_dtype(target.dtype)
         matrices = [_matrix(o, axis, dtype) for o in operands]
-        kernel, params = self._row_kernel(template, body, dtype, values)
+        kernel, params = self._row_kernel(template, body, dtype, values, matrices[-1].shape[1])
         direct = axis in (-1, target.ndim - 1) and target.dtype == dtype and target.flags.c_contiguous
         inside = direct and not any(np.may_share_memory(target, m) for m in matrices)
         rows = np.moveaxis(target, axis, -1)
@@ -113,10 +124,12 @@ class Rowwise(Function):
             rows[...] = result.reshape(rows.shape)
 
     def _row_kernel(
-        self, template: str, body: Any, dtype: np.dtype[Any], values: dict[str, Any]
+        self, template: str, body: Any, dtype: np.dtype[Any], values: dict[str, Any], width: int
     ) -> tuple[Kernel, tuple[Any, ...]]:
         params = self.row_params(values, dtype)
         inputs = 2 if template == "rows_backward" else 1
+        if width <= SHORT and takes_blocks(body):
+            template = template.replace("rows", "blocks")
         kernel = self._kernel(
             template,
             (body,),
@@ -128,7 +141,7 @@ class Rowwise(Function):
 
     def _pass_kernel(self, pass_: str, dtype: np.dtype[Any]) -> Kernel:
         template, body = self._pass(pass_)
-        return self._row_kernel(template, body, dtype, self._values({}))[0]
+        return self._row_kernel(template, body, dtype, self._values({}), ROW_LENGTH)[0]
 
     def _workload(
         self,
@@ -156,7 +169,7 @@ class Rowwise(Function):
         compute = compute_dtype(dtype)
         if dtype == compute:
             template, body = self._pass(pass_)
-            kernel, params = self._row_kernel(template, body, compute, values)
+            kernel, params = self._row_kernel(template, body, compute, values, x.shape[-1])
             matrices = [_matrix(o, -1, compute) for o in operands]
             flat = out.reshape(-1, out.shape[-1])
             call = functools.partial(run_rows, kernel.call, params, flat, matrices, threads)

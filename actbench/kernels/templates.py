@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from numba.extending import register_jitable
 
 from actbench.kernels.operands import LANES, LIGHT, elements, extent, give, load, store, streams, take, tile
-from actbench.kernels.reduce import BLOCK
 from actbench.kernels.vecmath.intrinsics import wide_vectors
 
 Kernel = Callable[..., Any]
@@ -21,7 +19,6 @@ ELEMENTWISE = frozenset(
     {"forward", "backward", "forward_with_array", "backward_with_array", "loss_elements", "loss_backward"}
 )
 _inline: Callable[[Body], Body] = register_jitable(forceinline=True, **LIGHT)
-_reordered: Callable[[Body], Body] = register_jitable(fastmath={"reassoc"})
 
 
 def _value(body: Body) -> Body:
@@ -34,7 +31,18 @@ def _value(body: Body) -> Body:
     return value
 
 
-def _value_of_two(body: Body) -> Body:
+def value_of_two(body: Body, *members: float) -> Body:
+    """A body of two numbers: NaN for NaN, and for a second one outside the members, if there are any."""
+    if members:
+        low, high = members
+        NAN = float("nan")
+
+        @_inline
+        def member_value(a: Any, b: Any, *params: Any) -> Any:
+            return body(a, b, *params) if (a == a and (b == low or b == high)) else NAN
+
+        return member_value
+
     @_inline
     def value(a: Any, b: Any, *params: Any) -> Any:
         return body(a, b, *params) if (a == a and b == b) else a + b
@@ -42,7 +50,7 @@ def _value_of_two(body: Body) -> Body:
     return value
 
 
-def _product(body: Body) -> Body:
+def product(body: Body) -> Body:
     value = _value(body)
 
     @_inline
@@ -52,8 +60,8 @@ def _product(body: Body) -> Body:
     return product
 
 
-def _scaled(body: Body) -> Body:
-    value = _value_of_two(body)
+def _scaled(body: Body, *members: float) -> Body:
+    value = value_of_two(body, *members)
 
     @_inline
     def scaled(a: Any, b: Any, scale: Any, *params: Any) -> Any:
@@ -106,24 +114,6 @@ def _elementwise(value: Body) -> Body:
     return kernel
 
 
-def _sum2(value: Body) -> Kernel:
-    # A block is a slice of its own: an index that might wrap round from the end makes LLVM gather elements one
-    # by one, at a quarter of the speed.
-    @_reordered
-    def block(params: Any, a: Any, b: Any) -> Any:
-        total = np.float64(0.0)
-        for i in range(a.size):
-            total += np.float64(value(a[i], b[i], *params))
-        return total
-
-    def kernel(partials: Any, params: Any, a: Any, b: Any) -> None:
-        for k in range(partials.size):
-            part = slice(k * BLOCK, (k + 1) * BLOCK)
-            partials[k] = block(params, a[part], b[part])
-
-    return kernel
-
-
 def forward(body: Body) -> Kernel:
     """out = f(x)."""
     return _elementwise(_value(body))
@@ -131,7 +121,7 @@ def forward(body: Body) -> Kernel:
 
 def backward(body: Body) -> Kernel:
     """out = g f'(x)."""
-    return _elementwise(_product(body))
+    return _elementwise(product(body))
 
 
 def forward_with_array(body: Body, position: int) -> Kernel:
@@ -144,98 +134,11 @@ def backward_with_array(body: Body, position: int) -> Kernel:
     return _elementwise(_product_with_array(body, position))
 
 
-def sum_of_products(body: Body) -> Kernel:
-    """Partial sums of g df/dp(x), a block each."""
-    return _sum2(_product(body))
-
-
-def loss_elements(body: Body) -> Kernel:
+def loss_elements(body: Body, *members: float) -> Kernel:
     """out = l(pred, target)."""
-    return _elementwise(_value_of_two(body))
+    return _elementwise(value_of_two(body, *members))
 
 
-def loss_sum(body: Body) -> Kernel:
-    """Partial sums of l(pred, target), a block each."""
-    return _sum2(_value_of_two(body))
-
-
-def loss_backward(body: Body) -> Kernel:
+def loss_backward(body: Body, *members: float) -> Kernel:
     """out = scale l'(pred, target); the scale is the first parameter."""
-    return _elementwise(_scaled(body))
-
-
-def rows(body: Body) -> Kernel:
-    """Each row of out from the same row of x."""
-
-    def kernel(out: Any, params: Any, x: Any) -> None:
-        for r in range(x.shape[0]):
-            body(x[r], out[r], *params)
-
-    return kernel
-
-
-def rows_backward(body: Body) -> Kernel:
-    """Each row of the gradient from the same rows of g and x."""
-
-    def kernel(out: Any, params: Any, g: Any, x: Any) -> None:
-        for r in range(x.shape[0]):
-            body(g[r], x[r], out[r], *params)
-
-    return kernel
-
-
-def row_losses(body: Body) -> Kernel:
-    """out[r] = scale[r] l(pred[r], target[r], weight); a row of scale 0 is not looked at."""
-
-    def kernel(out: Any, params: Any, scale: Any, pred: Any, target: Any, weight: Any) -> None:
-        for r in range(pred.shape[0]):
-            out[r] = body(pred[r], target[r], weight, *params) * scale[r] if scale[r] != 0.0 else 0.0
-
-    return kernel
-
-
-def row_losses_backward(body: Body) -> Kernel:
-    """out[r] = scale[r] dl/dpred[r]; a row of scale 0 gets zeros."""
-
-    def kernel(out: Any, params: Any, scale: Any, pred: Any, target: Any, weight: Any) -> None:
-        for r in range(pred.shape[0]):
-            if scale[r] == 0.0:
-                out[r, :] = 0.0
-            else:
-                body(pred[r], target[r], weight, out[r], *params)
-                for c in range(pred.shape[1]):
-                    out[r, c] *= scale[r]
-
-    return kernel
-
-
-def sequences(body: Body) -> Kernel:
-    """out[n] = l(scores[:T_n, n, :], targets[n, :L_n])."""
-
-    def kernel(
-        out: Any, params: Any, scores: Any, targets: Any, input_lengths: Any, target_lengths: Any
-    ) -> None:
-        for n in range(out.size):
-            out[n] = body(scores[: input_lengths[n], n, :], targets[n, : target_lengths[n]], *params)
-
-    return kernel
-
-
-def sequences_backward(body: Body) -> Kernel:
-    """out[:T_n, n, :] = scale[n] dl/dscores; steps beyond T_n get zeros, and so do rows of scale 0."""
-
-    def kernel(
-        out: Any, params: Any, scale: Any, scores: Any, targets: Any, input_lengths: Any, target_lengths: Any
-    ) -> None:
-        for n in range(scale.size):
-            length = input_lengths[n]
-            out[length:, n, :] = 0.0
-            if scale[n] == 0.0:
-                out[:length, n, :] = 0.0
-                continue
-            body(scores[:length, n, :], targets[n, : target_lengths[n]], out[:length, n, :], *params)
-            for t in range(length):
-                for c in range(scores.shape[2]):
-                    out[t, n, c] *= scale[n]
-
-    return kernel
+    return _elementwise(_scaled(body, *members))

@@ -5,15 +5,30 @@ from __future__ import annotations
 from actbench.catalog.declaration import Param
 from actbench.catalog.domain import Domain
 from actbench.catalog.errors import InfeasibleError
-from actbench.catalog.primitives import Row, maximum, row_dot, row_exp, row_max
+from actbench.catalog.primitives import (
+    Row,
+    log_total,
+    maximum,
+    row_dot_pair,
+    row_exp_pair,
+    row_exp_rest,
+    row_gate_pair,
+    row_max,
+    row_residual_pair,
+    row_scale_pair,
+    row_shift,
+    row_sum,
+    row_workspace,
+    wide,
+)
 from actbench.catalog.registry import activation
 
 
 def _softmax_backward(grad_output: Row, x: Row, out: Row) -> None:
-    total = row_exp(x, row_max(x), out)
-    mean = row_dot(grad_output, out) / total
-    for i in range(x.size):
-        out[i] = out[i] / total * (grad_output[i] - mean)
+    low = row_workspace(x)
+    total = row_exp_pair(x, row_max(x), out, low)
+    mean = row_dot_pair(grad_output, out, low) / total
+    row_gate_pair(wide(1.0), total, out, low, grad_output, mean, out)
 
 
 @activation(
@@ -34,9 +49,36 @@ def _softmax_backward(grad_output: Row, x: Row, out: Row) -> None:
 )
 def softmax(x: Row, out: Row) -> None:
     """Softmax: positive outputs that sum to 1 along the axis."""
-    total = row_exp(x, row_max(x), out)
-    for i in range(x.size):
-        out[i] = out[i] / total
+    low = row_workspace(x)
+    total = row_exp_pair(x, row_max(x), out, low)
+    row_scale_pair(wide(1.0), total, out, low, out)
+
+
+def _log_softmax_backward(grad_output: Row, x: Row, out: Row) -> None:
+    low = row_workspace(x)
+    total = row_exp_pair(x, row_max(x), out, low)
+    row_residual_pair(grad_output, row_sum(grad_output), total, out, low, out)
+
+
+@activation(
+    rowwise=True,
+    family="normalised exponential",
+    formula="x[i] - log(sum(exp(x[j]), j))",
+    derivative_formula="(i == j) - softmax(x)[j]",
+    derivative=_log_softmax_backward,
+    range="[-inf, 0]",
+    exact=lambda m, x: [v - m.log(m.fsum(m.exp(u) for u in x)) for v in x],
+    reference="Bridle (1990), Probabilistic Interpretation of Feedforward Classification Network Outputs",
+    pitfalls=(
+        "log(softmax(x)) is -inf where a probability underflows, and 0 where one is within an ULP of 1.",
+        "The largest element is left out of the sum and comes back by log1p: else a confident row returns 0.",
+        "A row of -inf has no largest element: the result is NaN, as in torch and JAX.",
+    ),
+)
+def log_softmax(x: Row, out: Row) -> None:
+    """Log-softmax: the logarithms of positive numbers that sum to 1 along the axis."""
+    largest = row_max(x)
+    row_shift(x, largest, log_total(row_exp_rest(x, largest)), out)
 
 
 def _maxout_backward(grad_output: Row, x: Row, out: Row, k: int, ties: int) -> None:

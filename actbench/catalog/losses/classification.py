@@ -8,18 +8,21 @@ from actbench.catalog.declaration import Kink, Param
 from actbench.catalog.domain import Domain
 from actbench.catalog.primitives import (
     Row,
+    class_gradient,
+    class_mean,
     damped,
     exp,
     fabs,
     log,
     log1p,
+    log_total,
     maximum,
     minimum,
-    probability,
-    row_exp_sum,
+    row_exp_pair,
+    row_exp_rest,
     row_max,
+    row_workspace,
     sigmoid,
-    wide,
 )
 from actbench.catalog.registry import loss
 
@@ -118,36 +121,14 @@ def bce_with_logits(pred: float, target: float) -> float:
 )
 def hinge(pred: float, target: float) -> float:
     """Hinge loss: zero beyond the margin, linear within it."""
-    return maximum(0.0, 1.0 - target * pred)
-
-
-def _smoothed(target: Any, c: int, classes: int, label_smoothing: float) -> float:
-    return (1.0 - label_smoothing) * probability(target, c) + label_smoothing / classes
-
-
-def _place(x: Row, element: float) -> int:
-    """The first place of an element of the row; the last place for NaN."""
-    k = 0
-    while k < x.size - 1 and x[k] != element:
-        k += 1
-    return k
+    margin = 1.0 - target * pred
+    return margin if margin > 0.0 else 0.0
 
 
 def _cross_entropy_backward(pred: Row, target: Any, weight: Row, out: Row, label_smoothing: float) -> None:
-    largest = row_max(pred)
-    k = _place(pred, largest)
-    rest = row_exp_sum(pred[:k], largest) + row_exp_sum(pred[k + 1 :], largest)
-    total = 1.0 + rest
-    mass = 0.0
-    for c in range(pred.size):
-        mass += weight[c] * _smoothed(target, c, pred.size, label_smoothing)
-    for c in range(pred.size):
-        p = exp(pred[c] - largest) / total
-        out[c] = mass * p - weight[c] * _smoothed(target, c, pred.size, label_smoothing)
-    if rest < 0.5:
-        # p - 1 would cancel where one class has nearly all: from a margin of 37 on to 0.
-        q = weight[k] * _smoothed(target, k, pred.size, label_smoothing)
-        out[k] = (mass - q) - mass * (rest / total)
+    low = row_workspace(pred)
+    total = row_exp_pair(pred, row_max(pred), out, low)
+    class_gradient(target, weight, label_smoothing, out, low, total)
 
 
 @loss(
@@ -174,13 +155,6 @@ def _cross_entropy_backward(pred: Row, target: Any, weight: Row, out: Row, label
 )
 def cross_entropy(pred: Row, target: Any, weight: Row, label_smoothing: float = 0.0) -> float:
     """Cross-entropy of logits against class indices, one-hot rows or soft targets."""
-    largest = row_max(pred)
-    k = _place(pred, largest)
     # The largest one, exp(0) = 1, is left to log1p: with it the sum of a confident row rounds to 1, the loss to 0.
-    log_total = log1p(row_exp_sum(pred[:k], largest) + row_exp_sum(pred[k + 1 :], largest))
-    value = wide(0.0)
-    for c in range(pred.size):
-        q = weight[c] * _smoothed(target, c, pred.size, label_smoothing)
-        # A class of no weight counts nothing, even where its logit is -inf.
-        value += q * ((largest - pred[c]) + log_total) if q != 0.0 else 0.0
-    return value
+    largest = row_max(pred)
+    return class_mean(target, weight, label_smoothing, pred, largest, log_total(row_exp_rest(pred, largest)))

@@ -98,7 +98,8 @@ def mae(pred: float, target: float) -> float:
 )
 def mape(pred: float, target: float, eps: float = 1e-7, scale: float = 1.0) -> float:
     """Mean absolute percentage error, as a fraction."""
-    return scale * fabs(pred - target) / maximum(fabs(target), eps)
+    size = fabs(target)
+    return scale * fabs(pred - target) / (size if size > eps else eps)
 
 
 @loss(
@@ -138,4 +139,5 @@ def huber(pred: float, target: float, delta: float = 1.0) -> float:
 )
 def quantile(pred: float, target: float, q: float = 0.5) -> float:
     """Quantile (pinball) loss: least where the fraction q of targets lies below the prediction."""
-    return maximum(q * (target - pred), (q - 1.0) * (target - pred))
+    e = target - pred
+    return q * e if e > 0.0 else (q - 1.0) * e

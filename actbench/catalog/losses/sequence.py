@@ -1,8 +1,9 @@
 """Connectionist temporal classification: the likelihood of a label sequence over all its alignments.
 
-The extended labels are blank, l1, blank, l2, ..., blank (2L + 1 of them). alpha[t, s] is the log-probability
-of all prefixes that end in extended label s at time t; beta the same for suffixes, time t excluded. All of it
-is kept in float64: the logarithm of a long sequence's likelihood has lost the last digits of a float32.
+The extended labels are blank, l1, blank, l2, ..., blank: L + 1 blanks and L labels between them. alpha is the
+probability of all prefixes that end in one of these states, beta that of all suffixes, the time itself excluded. A
+probability is m 2^k in float64 with an exponent of its own, so that none underflows however long the sequence: one
+step costs a few multiplications a state, where sums of logarithms need three exponentials and a logarithm.
 """
 
 from __future__ import annotations
@@ -11,74 +12,155 @@ import math
 
 from actbench.catalog.declaration import Param
 from actbench.catalog.domain import Domain
-from actbench.catalog.primitives import Row, exp, log, row_log_sum_exp, wide, workspace
+from actbench.catalog.primitives import (
+    Row,
+    exponent_split,
+    log_of,
+    power_of_two,
+    row_log_sum_exp,
+    split_exp,
+    wide,
+    workspace,
+)
 from actbench.catalog.registry import loss
 
-_NEVER = -math.inf
+_DRIFT = 16
+"""Steps between normalisations: a sum of three grows by less than 2^4 a step, far from the range of float64."""
 
 
-def _add(a: float, b: float) -> float:
-    """ln(e^a + e^b), where -inf is the logarithm of nothing."""
-    high, low = (a, b) if a >= b else (b, a)
-    return high if low == _NEVER else high + log(1.0 + exp(low - high))
+def _emit(scores: Row, t: int, shift: Row, labels: Row, blank: int, m: Row, k: Row) -> None:
+    """Fill m 2^k with the probabilities at time t of the blank (first) and of every label."""
+    m[0] = wide(scores[t, blank]) - shift[t]
+    for j in range(labels.size):
+        m[j + 1] = wide(scores[t, labels[j]]) - shift[t]
+    for j in range(m.size):
+        m[j], k[j] = split_exp(m[j])
 
 
-def _symbol(labels: Row, s: int, blank: int) -> int:
-    return int(labels[s // 2]) if s % 2 == 1 else blank
+def _barriers(labels: Row) -> Row:
+    """The exponents to add on the way from a label past the blank to the next: none, or that of 0 for a repeat."""
+    _, nothing = split_exp(wide(-math.inf))
+    never = 1e6 * nothing  # far below the exponents of states that are 0, or the barred number would join them
+    bar = workspace(1, labels.size + 1)[0]
+    bar[:] = never
+    for j in range(1, labels.size):
+        bar[j] = never if labels[j] == labels[j - 1] else 0.0
+    return bar
 
 
-def _may_skip(labels: Row, s: int) -> bool:
-    """Whether an alignment may reach extended label s from s - 2, leaving out the blank between."""
-    return s % 2 == 1 and s >= 3 and bool(labels[s // 2] != labels[s // 2 - 1])
+def _normalise(m: Row, k: Row, row: int) -> None:
+    for j in range(m.shape[1]):
+        m[row, j], moved = exponent_split(m[row, j])
+        k[row, j] += moved
 
 
-def _forward(scores: Row, shift: Row, labels: Row, blank: int, alpha: Row) -> float:
-    """Fill alpha, of shape (T + 1, 2L + 1) with an empty prefix in row 0, and return the log-likelihood."""
-    steps, states = alpha.shape[0] - 1, alpha.shape[1]
-    alpha[:, :] = _NEVER
-    for t in range(steps):
-        for s in range(states):
-            if t == 0:
-                before = wide(0.0) if s < 2 else wide(_NEVER)
-            else:
-                before = alpha[t, s]
-                if s >= 1:
-                    before = _add(before, alpha[t, s - 1])
-                if _may_skip(labels, s):
-                    before = _add(before, alpha[t, s - 2])
-            alpha[t + 1, s] = before + (wide(scores[t, _symbol(labels, s, blank)]) - shift[t])
-    if steps == 0:
-        return wide(0.0) if states == 1 else wide(_NEVER)
-    end = alpha[steps, states - 1]
-    return _add(end, alpha[steps, states - 2]) if states > 1 else end
+def _start(bm: Row, bk: Row, lm: Row, lk: Row) -> None:
+    """The empty prefix or suffix nowhere: 0, in all rows."""
+    _, nothing = split_exp(wide(-math.inf))
+    bm[:, :], bk[:, :], lm[:, :], lk[:, :] = 0.0, nothing, 0.0, nothing
 
 
-def _posterior(scores: Row, shift: Row, labels: Row, blank: int, out: Row) -> float:
+def _forward(
+    scores: Row, shift: Row, labels: Row, blank: int, bar: Row, bm: Row, bk: Row, lm: Row, lk: Row
+) -> tuple[float, float]:
+    """Fill alpha of blanks, and of labels from place 1 on, and return the likelihood.
+
+    Row 0 holds the empty prefix, row t + 1 what time t makes of it; where there are two rows they take turns.
+    """
+    _start(bm, bk, lm, lk)
+    bm[0, 0], bk[0, 0] = 1.0, 0.0
+    m, k = workspace(1, labels.size + 1)[0], workspace(1, labels.size + 1)[0]
+    new = 0
+    for t in range(scores.shape[0]):
+        old = new
+        new = (t + 1) % bm.shape[0]
+        _emit(scores, t, shift, labels, blank, m, k)
+        for j in range(labels.size + 1):
+            e = bk[old, j] if bk[old, j] > lk[old, j] else lk[old, j]
+            total = bm[old, j] * power_of_two(bk[old, j] - e) + lm[old, j] * power_of_two(lk[old, j] - e)
+            bm[new, j], bk[new, j] = total * m[0], e + k[0]
+        for j in range(labels.size):
+            stay, step, skip = lk[old, j + 1], bk[old, j], lk[old, j] + bar[j]
+            e = stay if stay > step else step
+            e = skip if skip > e else e
+            total = lm[old, j + 1] * power_of_two(stay - e) + bm[old, j] * power_of_two(step - e)
+            total += lm[old, j] * power_of_two(skip - e)
+            lm[new, j + 1], lk[new, j + 1] = total * m[j + 1], e + k[j + 1]
+        if t % _DRIFT == _DRIFT - 1:
+            _normalise(bm, bk, new)
+            _normalise(lm, lk, new)
+    last = labels.size
+    e = bk[new, last] if bk[new, last] > lk[new, last] else lk[new, last]
+    total = bm[new, last] * power_of_two(bk[new, last] - e) + lm[new, last] * power_of_two(lk[new, last] - e)
+    return total, e
+
+
+def _backward(
+    scores: Row, shift: Row, labels: Row, blank: int, bar: Row, t: int, bm: Row, bk: Row, lm: Row, lk: Row
+) -> None:
+    """Take beta from time t to t - 1: rows 0 hold it, rows 1 what is emitted at t."""
+    m, k = workspace(1, labels.size + 1)[0], workspace(1, labels.size + 1)[0]
+    _emit(scores, t, shift, labels, blank, m, k)
+    for j in range(labels.size + 1):
+        bm[1, j], bk[1, j] = bm[0, j] * m[0], bk[0, j] + k[0]
+        lm[1, j], lk[1, j] = lm[0, j] * m[j], lk[0, j] + k[j]
+    last = labels.size
+    bm[0, last], bk[0, last] = bm[1, last], bk[1, last]
+    for j in range(labels.size):
+        e = bk[1, j] if bk[1, j] > lk[1, j + 1] else lk[1, j + 1]
+        bm[0, j] = bm[1, j] * power_of_two(bk[1, j] - e) + lm[1, j + 1] * power_of_two(lk[1, j + 1] - e)
+        bk[0, j] = e
+    for j in range(labels.size):
+        stay, step = lk[1, j + 1], bk[1, j + 1]
+        e = stay if stay > step else step
+        lm[0, j + 1] = lm[1, j + 1] * power_of_two(stay - e) + bm[1, j + 1] * power_of_two(step - e)
+        lk[0, j + 1] = e
+    for j in range(labels.size - 1):
+        skip = lk[1, j + 2] + bar[j + 1]
+        e = skip if skip > lk[0, j + 1] else lk[0, j + 1]
+        lm[0, j + 1] = lm[0, j + 1] * power_of_two(lk[0, j + 1] - e) + lm[1, j + 2] * power_of_two(skip - e)
+        lk[0, j + 1] = e
+    if t % _DRIFT == 0:
+        _normalise(bm, bk, 0)
+        _normalise(lm, lk, 0)
+
+
+def _posterior(scores: Row, shift: Row, labels: Row, blank: int, out: Row) -> None:
     """Subtract from ``out`` each symbol's posterior probability a time step; NaN where no alignment exists."""
-    steps, states = scores.shape[0], 2 * labels.size + 1
-    alpha = workspace(steps + 1, states)
-    likelihood = _forward(scores, shift, labels, blank, alpha)
-    if likelihood == _NEVER:
+    steps, places = scores.shape[0], labels.size + 1
+    bar = _barriers(labels)
+    bm, bk = workspace(steps + 1, places), workspace(steps + 1, places)
+    lm, lk = workspace(steps + 1, places), workspace(steps + 1, places)
+    likelihood, exponent = _forward(scores, shift, labels, blank, bar, bm, bk, lm, lk)
+    if likelihood == 0.0:
         out[:, :] = math.nan
-        return likelihood
-    beta = workspace(1, states)[0]
-    beta[:] = _NEVER
-    beta[max(states - 2, 0) :] = 0.0
+        return
+    beta_bm, beta_bk, beta_lm, beta_lk = (
+        workspace(2, places), workspace(2, places), workspace(2, places), workspace(2, places),
+    )  # fmt: skip
+    _start(beta_bm, beta_bk, beta_lm, beta_lk)
+    beta_bm[0, places - 1], beta_bk[0, places - 1] = 1.0, 0.0
+    if places > 1:
+        beta_lm[0, places - 1], beta_lk[0, places - 1] = 1.0, 0.0
+    mass, share = workspace(1, scores.shape[1])[0], workspace(1, places)[0]
     for t in range(steps - 1, -1, -1):
-        for s in range(states):
-            symbol = _symbol(labels, s, blank)
-            out[t, symbol] -= exp(alpha[t + 1, s] + beta[s] - likelihood)
-        if t == 0:
-            break
-        # In place, in increasing s: state s takes from s, s + 1 and s + 2, which are still those of t + 1.
-        for s in range(states):
-            after = beta[s] + (wide(scores[t, _symbol(labels, s, blank)]) - shift[t])
-            if s + 1 < states:
-                after = _add(after, beta[s + 1] + (wide(scores[t, _symbol(labels, s + 1, blank)]) - shift[t]))
-            if s + 2 < states and _may_skip(labels, s + 2):
-                after = _add(after, beta[s + 2] + (wide(scores[t, _symbol(labels, s + 2, blank)]) - shift[t]))
-            beta[s] = after
-    return likelihood
+        mass[:] = 0.0
+        blanks = wide(0.0)
+        for j in range(places):
+            k = bk[t + 1, j] + beta_bk[0, j] - exponent
+            share[j] = bm[t + 1, j] * beta_bm[0, j] / likelihood * power_of_two(k)
+        for j in range(places):
+            blanks += share[j]
+        mass[blank] = blanks
+        for j in range(places):
+            k = lk[t + 1, j] + beta_lk[0, j] - exponent
+            share[j] = lm[t + 1, j] * beta_lm[0, j] / likelihood * power_of_two(k)
+        for j in range(labels.size):
+            mass[labels[j]] += share[j + 1]
+        for c in range(scores.shape[1]):
+            out[t, c] -= mass[c]
+        if t > 0:
+            _backward(scores, shift, labels, blank, bar, t, beta_bm, beta_bk, beta_lm, beta_lk)
 
 
 def _unshifted(scores: Row) -> Row:
@@ -88,15 +170,19 @@ def _unshifted(scores: Row) -> Row:
 
 
 def _normalisers(scores: Row) -> Row:
-    shift = workspace(1, scores.shape[0])[0]
+    shift, row = workspace(1, scores.shape[0])[0], workspace(1, scores.shape[1])[0]
     for t in range(scores.shape[0]):
-        shift[t] = row_log_sum_exp(scores[t])
+        for c in range(row.size):
+            row[c] = wide(scores[t, c])
+        shift[t] = row_log_sum_exp(row)
     return shift
 
 
 def _nll(scores: Row, shift: Row, labels: Row, blank: int) -> float:
-    alpha = workspace(scores.shape[0] + 1, 2 * labels.size + 1)
-    return -_forward(scores, shift, labels, blank, alpha)
+    places = labels.size + 1
+    bm, bk, lm, lk = workspace(2, places), workspace(2, places), workspace(2, places), workspace(2, places)
+    m, k = _forward(scores, shift, labels, blank, _barriers(labels), bm, bk, lm, lk)
+    return 0.0 - log_of(m, k)
 
 
 def _ctc_backward(scores: Row, labels: Row, out: Row, blank: int) -> None:
@@ -108,7 +194,8 @@ def _ctc_logits_backward(scores: Row, labels: Row, out: Row, blank: int) -> None
     shift = _normalisers(scores)
     for t in range(scores.shape[0]):
         for c in range(scores.shape[1]):
-            out[t, c] = exp(wide(scores[t, c]) - shift[t])
+            m, k = split_exp(wide(scores[t, c]) - shift[t])
+            out[t, c] = m * power_of_two(k)
     _posterior(scores, shift, labels, blank, out)
 
 

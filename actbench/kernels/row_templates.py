@@ -1,0 +1,242 @@
+"""The loops over rows and sequences: each factory takes a jitable body and returns what Numba compiles.
+
+``params`` is a tuple of the body's scalar parameters; matrices of rows are contiguous, inputs come after outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from actbench.kernels.lanes import COUNT, column, equal, inline, load, put_column, row, splat, store, stretch, where
+from actbench.kernels.reduce import SPAN
+from actbench.kernels.rows import add, stack, totals
+from actbench.kernels.templates import product, value_of_two
+from actbench.kernels.vecmath.intrinsics import wide_vectors
+
+Kernel = Callable[..., Any]
+Body = Callable[..., Any]
+BLOCK = 256
+"""Terms at a time: with 1024 memory idles while they are added, 0.37 ns for 0.31 an element of mse."""
+
+
+@inline
+def _gather(rows: Any, start: Any, block: Any) -> None:
+    """Rows side by side: lane k of the block is row start + k; lanes without a row keep what they hold."""
+    count = rows.shape[0] - start
+    for i in range(rows.shape[1]):
+        if count >= COUNT:
+            store(block, i * COUNT, column(rows, start, i))
+        else:
+            for k in range(count):
+                block[i, k] = rows[start + k, i]
+
+
+@inline
+def _scatter(block: Any, rows: Any, start: Any) -> None:
+    count = rows.shape[0] - start
+    for i in range(rows.shape[1]):
+        if count >= COUNT:
+            put_column(rows, start, i, load(block, i * COUNT))
+        else:
+            for k in range(count):
+                rows[start + k, i] = block[i, k]
+
+
+def _sum(value: Body, wide: bool = False) -> Kernel:
+    def kernel(partials: Any, params: Any, a: Any, b: Any) -> None:
+        wide_vectors()
+        terms = stack(partials if wide else a)
+        lost = splat((np.float32 if wide else a.dtype.type)(0))
+        for k in range(partials.size // 2):
+            high, low = splat(np.float64(0.0)), lost
+            for start in range(k * SPAN, min((k + 1) * SPAN, a.size), BLOCK):
+                size = min(BLOCK, a.size - start)
+                first, second = stretch(a, start, size), stretch(b, start, size)
+                for i in range(size):
+                    terms[i] = value(first[i], second[i], *params)
+                for i in range(size, -(-size // COUNT) * COUNT):
+                    terms[i] = 0
+                for i in range(0, size, COUNT):
+                    high, low = add(high, low, load(terms, i), lost)
+            partials[2 * k], partials[2 * k + 1] = totals(high, low)
+
+    return kernel
+
+
+def sum_of_products(body: Body) -> Kernel:
+    """Partial sums of g df/dp(x), a span each, as a number and what it lacks."""
+    return _sum(product(body))
+
+
+def loss_sum(body: Body, *members: float) -> Kernel:
+    """Partial sums of l(pred, target), a span each, as a number and what it lacks."""
+    return _sum(value_of_two(body, *members))
+
+
+def wide_loss_sum(body: Body, *members: float) -> Kernel:
+    """The same of float32 arrays with every term in float64: as fast where memory sets the pace."""
+    value = value_of_two(body, *members)
+
+    @inline
+    def wide(a: Any, b: Any, *params: Any) -> Any:
+        return value(np.float64(a), np.float64(b), *params)
+
+    return _sum(wide, wide=True)
+
+
+def rows(body: Body) -> Kernel:
+    """Each row of out from the same row of x."""
+
+    def kernel(out: Any, params: Any, x: Any) -> None:
+        wide_vectors()
+        for r in range(x.shape[0]):
+            body(row(x, r), row(out, r), *params)
+
+    return kernel
+
+
+def rows_backward(body: Body) -> Kernel:
+    """Each row of the gradient from the same rows of g and x."""
+
+    def kernel(out: Any, params: Any, g: Any, x: Any) -> None:
+        wide_vectors()
+        for r in range(x.shape[0]):
+            body(row(g, r), row(x, r), row(out, r), *params)
+
+    return kernel
+
+
+def blocks(body: Body) -> Kernel:
+    """The same for short rows, 16 at a time: one row of 10 leaves 6 lanes idle and sums across the others."""
+
+    def kernel(out: Any, params: Any, x: Any) -> None:
+        wide_vectors()
+        x_block, out_block = np.zeros((x.shape[1], COUNT), x.dtype), np.empty((out.shape[1], COUNT), x.dtype)
+        for start in range(0, x.shape[0], COUNT):
+            _gather(x, start, x_block)
+            body(x_block, out_block, *params)
+            _scatter(out_block, out, start)
+
+    return kernel
+
+
+def blocks_backward(body: Body) -> Kernel:
+    """The gradient of short rows, 16 at a time."""
+
+    def kernel(out: Any, params: Any, g: Any, x: Any) -> None:
+        wide_vectors()
+        g_block, x_block = np.zeros((g.shape[1], COUNT), x.dtype), np.zeros((x.shape[1], COUNT), x.dtype)
+        out_block = np.empty((x.shape[1], COUNT), x.dtype)
+        for start in range(0, x.shape[0], COUNT):
+            _gather(g, start, g_block)
+            _gather(x, start, x_block)
+            body(g_block, x_block, out_block, *params)
+            _scatter(out_block, out, start)
+
+    return kernel
+
+
+def row_losses(body: Body) -> Kernel:
+    """out[r] = scale[r] l(pred[r], target[r], weight); a row of scale 0 is not looked at."""
+
+    def kernel(out: Any, params: Any, scale: Any, pred: Any, target: Any, weight: Any) -> None:
+        wide_vectors()
+        for r in range(pred.shape[0]):
+            if scale[r] == 0.0:
+                out[r] = 0.0
+            else:
+                out[r] = body(row(pred, r), target[r], weight, *params) * scale[r]
+
+    return kernel
+
+
+def row_losses_backward(body: Body) -> Kernel:
+    """out[r] = scale[r] dl/dpred[r]; a row of scale 0 gets zeros."""
+
+    def kernel(out: Any, params: Any, scale: Any, pred: Any, target: Any, weight: Any) -> None:
+        wide_vectors()
+        for r in range(pred.shape[0]):
+            if scale[r] == 0.0:
+                out[r, :] = 0.0
+            else:
+                body(row(pred, r), target[r], weight, row(out, r), *params)
+                for c in range(pred.shape[1]):
+                    out[r, c] *= scale[r]
+
+    return kernel
+
+
+def block_losses(body: Body) -> Kernel:
+    """The losses of short rows against classes, 16 rows at a time."""
+
+    def kernel(out: Any, params: Any, scale: Any, pred: Any, target: Any, weight: Any) -> None:
+        wide_vectors()
+        block, classes = np.zeros((pred.shape[1], COUNT), pred.dtype), np.zeros(COUNT, np.int64)
+        values = np.empty(COUNT)
+        for start in range(0, pred.shape[0], COUNT):
+            _gather(pred, start, block)
+            count = min(COUNT, pred.shape[0] - start)
+            for k in range(count):
+                classes[k] = target[start + k]
+            store(values, 0, body(block, classes, weight, *params))
+            for k in range(count):
+                out[start + k] = values[k] * scale[start + k] if scale[start + k] != 0.0 else 0.0
+
+    return kernel
+
+
+def block_losses_backward(body: Body) -> Kernel:
+    """The gradients of short rows against classes, 16 rows at a time."""
+
+    def kernel(out: Any, params: Any, scale: Any, pred: Any, target: Any, weight: Any) -> None:
+        wide_vectors()
+        block, classes = np.zeros((pred.shape[1], COUNT), pred.dtype), np.zeros(COUNT, np.int64)
+        gradient, scales = np.empty(block.shape, pred.dtype), np.zeros(COUNT, pred.dtype)
+        for start in range(0, pred.shape[0], COUNT):
+            _gather(pred, start, block)
+            for k in range(min(COUNT, pred.shape[0] - start)):
+                classes[k], scales[k] = target[start + k], scale[start + k]
+            body(block, classes, weight, gradient, *params)
+            factors = load(scales, 0)
+            ignored = equal(factors, splat(pred.dtype.type(0)))
+            for i in range(pred.shape[1]):
+                scaled = load(gradient, i * COUNT) * factors
+                store(gradient, i * COUNT, where(ignored, factors, scaled))
+            _scatter(gradient, out, start)
+
+    return kernel
+
+
+def sequences(body: Body) -> Kernel:
+    """out[n] = l(scores[:T_n, n, :], targets[n, :L_n])."""
+
+    def kernel(
+        out: Any, params: Any, scores: Any, targets: Any, input_lengths: Any, target_lengths: Any
+    ) -> None:
+        for n in range(out.size):
+            out[n] = body(scores[: input_lengths[n], n, :], targets[n, : target_lengths[n]], *params)
+
+    return kernel
+
+
+def sequences_backward(body: Body) -> Kernel:
+    """out[:T_n, n, :] = scale[n] dl/dscores; steps beyond T_n get zeros, and so do rows of scale 0."""
+
+    def kernel(
+        out: Any, params: Any, scale: Any, scores: Any, targets: Any, input_lengths: Any, target_lengths: Any
+    ) -> None:
+        for n in range(scale.size):
+            length = input_lengths[n]
+            out[length:, n, :] = 0.0
+            if scale[n] == 0.0:
+                out[:length, n, :] = 0.0
+                continue
+            body(scores[:length, n, :], targets[n, : target_lengths[n]], out[:length, n, :], *params)
+            for t in range(length):
+                for c in range(scores.shape[2]):
+                    out[t, n, c] *= scale[n]
+
+    return kernel

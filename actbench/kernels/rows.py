@@ -1,0 +1,542 @@
+"""The compiled twins of the primitives over rows: the same code for one row, and for 16 short ones side by side.
+
+A row is an array of one dimension, taken 16 elements at a time. A block of 16 short rows is an array of shape
+(length, 16): lane k holds row k, so that nothing is masked and no sum runs across lanes. What belongs to a row (its
+largest element, its sum) is a number for the one, 16 lanes for the other; the first few functions are all that
+differs. Sums are float64; those of float64 rows are compensated.
+
+Exponentials are pairs (high, low) of e^x times a power of two that the row shares: one number of the format would
+err by half an ULP before the division, and another half after it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import carray, types
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
+
+from actbench.catalog import primitives
+from actbench.kernels import lanes
+from actbench.kernels.lanes import COUNT, above, equal, fma, inline, splat, two_sum, where, widen
+from actbench.kernels.vecmath.coefficients import Float32, Float64
+from actbench.kernels.vecmath.float64 import log1p
+
+_chosen = functools.partial(overload, jit_options={"forceinline": True}, strict=False)
+ON_STACK = 4096
+"""Elements of a row up to which its workspace is on the stack: an allocation costs as much as a row of 50."""
+
+
+def _is_block(x: Any) -> bool:
+    return isinstance(x, lanes.Lanes) or (isinstance(x, types.Array) and x.ndim == 2)
+
+
+def _spread(v: Any) -> Any: ...
+
+
+@_chosen(_spread)
+def _spread_of(v: Any) -> Any:
+    """What belongs to a row, in every lane that works on it."""
+    return (lambda v: v) if isinstance(v, lanes.Lanes) else (lambda v: splat(v))
+
+
+def _steps(x: Any) -> Any: ...
+
+
+@_chosen(_steps)
+def _steps_of(x: Any) -> Any:
+    return (lambda x: range(x.shape[0])) if _is_block(x) else (lambda x: range(0, x.size, COUNT))
+
+
+def _at(x: Any, i: Any, fill: Any) -> Any: ...
+
+
+@_chosen(_at)
+def _at_of(x: Any, i: Any, fill: Any) -> Any:
+    """The lanes at a step; ``fill`` beyond the end of a row."""
+    if _is_block(x):
+        return lambda x, i, fill: lanes.load(x, i * COUNT)
+    return lambda x, i, fill: lanes.part(x, i, fill)
+
+
+def _put(x: Any, i: Any, value: Any) -> Any: ...
+
+
+@_chosen(_put)
+def _put_of(x: Any, i: Any, value: Any) -> Any:
+    if _is_block(x):
+        return lambda x, i, value: lanes.store(x, i * COUNT, value)
+    return lambda x, i, value: lanes.put(x, i, value)
+
+
+def _ahead(x: Any, i: Any) -> None: ...
+
+
+@_chosen(_ahead)
+def _ahead_of(x: Any, i: Any) -> Any:
+    """Ask for the next row while this one is worked on: 0.1 of 0.5 ns an element where rows come from memory."""
+    if _is_block(x):
+        return lambda x, i: None
+    return lambda x, i: lanes.prefetch(x, i + x.size)
+
+
+def _most(x: Any, v: Any) -> Any: ...
+
+
+@_chosen(_most)
+def _most_of(x: Any, v: Any) -> Any:
+    return (lambda x, v: v) if _is_block(x) else (lambda x, v: lanes.largest(v))
+
+
+def _whole(x: Any, high: Any, low: Any) -> Any: ...
+
+
+@_chosen(_whole)
+def _whole_of(x: Any, high: Any, low: Any) -> Any:
+    """The sum of a row from its float64 lanes and what they lack."""
+    if _is_block(x):
+        return lambda x, high, low: high + widen(low)
+    if low == lanes.SINGLE:
+        return lambda x, high, low: lanes.total(high + widen(low))
+
+    def whole(x: Any, high: Any, low: Any) -> Any:
+        total, rest = lanes.exact_total(high, low)
+        return total + rest
+
+    return whole
+
+
+def _lone(x: Any, v: Any) -> Any: ...
+
+
+@_chosen(_lone)
+def _lone_of(x: Any, v: Any) -> Any:
+    """What belongs to a row, from lanes that all hold it."""
+    return (lambda x, v: v) if _is_block(x) else (lambda x, v: lanes.lane(v, 0))
+
+
+def add(high: Any, low: Any, a: Any, b: Any) -> Any: ...
+
+
+@_chosen(add)
+def _add_of(high: Any, low: Any, a: Any, b: Any) -> Any:
+    """Float64 lanes, and what they lack, with a + b added; float64 terms are added without error."""
+    if low == lanes.SINGLE:
+        return lambda high, low, a, b: (high + widen(a), low + b)
+
+    def add(high: Any, low: Any, a: Any, b: Any) -> Any:
+        high, e = two_sum(high, a)
+        return high, low + (b + e)
+
+    return add
+
+
+def totals(high: Any, low: Any) -> Any: ...
+
+
+@_chosen(totals)
+def _totals_of(high: Any, low: Any) -> Any:
+    """The sum of all lanes as a number and what it lacks, which is 0 where the number is not finite."""
+    if low == lanes.SINGLE:
+        return lambda high, low: (lanes.total(high), np.float64(0.0))
+
+    def totals(high: Any, low: Any) -> Any:
+        total, rest = lanes.exact_total(high, low)
+        return total, rest if rest == rest else np.float64(0.0)
+
+    return totals
+
+
+@inline
+def stack(like: Any) -> Any:
+    """ON_STACK elements of the kernel's own frame."""
+    return carray(_stack(like), ON_STACK)
+
+
+def _format(x: Any) -> SimpleNamespace:
+    """The constants of a format, as vectorised code wants them."""
+    single = x.dtype == types.float32
+    c, T, fraction, bias = (Float32, np.float32, 23, 127) if single else (Float64, np.float64, 52, 1023)
+    return SimpleNamespace(
+        ZERO=T(0), ONE=T(1), HALF=T(0.5), LOWEST=T(-np.inf),
+        LOG2E=c.LOG2E, LN2=T(-c.LN2[0]), LN2_LOW=T(-c.LN2[1]), EXP=c.EXP,
+        ROUNDER=T(1.5 * 2.0**fraction), UNIT=T(64 + bias), SHRINK=T(2.0**-64),
+        # Beyond it x - max(x) is exact wherever its exponential is not 0.
+        FAR=T(256 if single else 2048),
+        # The quotient of a smaller exponential and a sum of at least 1 rounds to 0.
+        CUT=T(105 if single else 747),
+    )  # fmt: skip
+
+
+def _exponential(x: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """(reference, pair): pair(v, *reference(largest)) is e^(v - largest) E in two lanes, for one E a row.
+
+    x is reduced by multiples of ln 2 without subtracting the largest first, which would round.
+    """
+    c = _format(x)
+    ZERO, ONE, HALF, LOG2E, LN2, LN2_LOW = c.ZERO, c.ONE, c.HALF, c.LOG2E, c.LN2, c.LN2_LOW
+    ROUNDER, UNIT, FAR, CUT = c.ROUNDER, c.UNIT, c.FAR, c.CUT
+    COEFFICIENTS = tuple(reversed((HALF, *c.EXP)))
+
+    @inline
+    def reference(largest: Any) -> Any:
+        m = _spread(largest)
+        far = above(lanes.larger(m, splat(ZERO) - m), splat(FAR))
+        shift = where(far, m, splat(ZERO))
+        near = m - shift
+        exponent = fma(near, splat(LOG2E), splat(ROUNDER)) - splat(ROUNDER)
+        return shift, splat(ROUNDER + UNIT) - exponent, near - splat(CUT), near
+
+    @inline
+    def pair(v: Any, shift: Any, rounder: Any, cut: Any, near: Any) -> Any:
+        d = v - shift
+        shifted = fma(d, splat(LOG2E), rounder)
+        k = shifted - rounder
+        r = fma(k, splat(LN2), d)
+        tail = k * splat(LN2_LOW)
+        p = lanes.horner(r, COEFFICIENTS)
+        q = r * r * p
+        u = splat(ONE) + r
+        low = fma(tail, u + q, (r - (u - splat(ONE))) + q)
+        scale = lanes.power_of_two(shifted)
+        counts = above(d, cut)
+        return where(counts, u * scale, splat(ZERO)), where(counts, low * scale, splat(ZERO))
+
+    return reference, pair
+
+
+def _row_max(x: Any) -> Any:
+    LOWEST = _format(x).LOWEST
+
+    def row_max(x: Any) -> Any:
+        m = splat(LOWEST)
+        for i in _steps(x):
+            m = lanes.larger(_at(x, i, LOWEST), m)
+        return _most(x, m)
+
+    return row_max
+
+
+def _row_sum(x: Any) -> Any:
+    ZERO = _format(x).ZERO
+
+    def row_sum(x: Any) -> Any:
+        high, low = splat(np.float64(0.0)), splat(ZERO)
+        for i in _steps(x):
+            high, low = add(high, low, _at(x, i, ZERO), splat(ZERO))
+        return _whole(x, high, low)
+
+    return row_sum
+
+
+def _row_exp_pair(x: Any, largest: Any, high: Any, low: Any) -> Any:
+    ZERO, LOWEST = _format(x).ZERO, _format(x).LOWEST
+    reference, pair = _exponential(x)
+
+    def row_exp_pair(x: Any, largest: Any, high: Any, low: Any) -> Any:
+        known = reference(largest)
+        total, rest = splat(np.float64(0.0)), splat(ZERO)
+        for i in _steps(x):
+            _ahead(x, i)
+            a, b = pair(_at(x, i, LOWEST), *known)
+            _put(high, i, a)
+            _put(low, i, b)
+            total, rest = add(total, rest, a, b)
+        return _whole(x, total, rest)
+
+    return row_exp_pair
+
+
+def _row_exp_rest(x: Any, largest: Any) -> Any:
+    ZERO, ONE, LOWEST = _format(x).ZERO, _format(x).ONE, _format(x).LOWEST
+    reference, pair = _exponential(x)
+
+    def row_exp_rest(x: Any, largest: Any) -> Any:
+        known = reference(largest)
+        m, zero = _spread(largest), splat(ZERO)
+        total, rest, count = splat(np.float64(0.0)), zero, zero
+        for i in _steps(x):
+            _ahead(x, i)
+            v = _at(x, i, LOWEST)
+            a, b = pair(v, *known)
+            highest = equal(v, m)
+            count = count + where(highest, splat(ONE), zero)
+            total, rest = add(total, rest, where(highest, zero, a), where(highest, zero, b))
+        # In units of e^largest; and all but one of the elements that are as large count 1 each.
+        a, b = pair(known[3] + known[0], *known)
+        unit = _lone(x, widen(a) + widen(b))
+        others = _whole(x, widen(count), splat(np.float32(0.0))) - _lone(x, splat(np.float64(1.0)))
+        return _whole(x, total, rest) / unit + others
+
+    return row_exp_rest
+
+
+def _quotient(out: Any) -> Callable[..., Any]:
+    """2^64 factor / total as a pair of the format: so large, no product underflows before its last rounding."""
+
+    @inline
+    def halves(factor: Any, total: Any, out: Any) -> Any:
+        q = splat(np.float64(2.0**64)) * (_spread(factor) / _spread(total))
+        f = lanes.narrow(q, out)
+        return f, lanes.narrow(q - widen(f), out)
+
+    @inline
+    def with_remainder(factor: Any, total: Any, out: Any) -> Any:
+        t, unit = _spread(total), splat(np.float64(2.0**64))
+        f = _spread(factor) / t
+        return f * unit, fma(splat(np.float64(0.0)) - f, t, _spread(factor)) / t * unit
+
+    return halves if out.dtype == types.float32 else with_remainder
+
+
+def _row_scale_pair(factor: Any, total: Any, high: Any, low: Any, out: Any) -> Any:
+    ZERO, SHRINK = _format(out).ZERO, _format(out).SHRINK
+    quotient = _quotient(out)
+
+    def row_scale_pair(factor: Any, total: Any, high: Any, low: Any, out: Any) -> Any:
+        f, f_low = quotient(factor, total, out)
+        for i in _steps(out):
+            h = _at(high, i, ZERO)
+            _put(out, i, fma(h, f, fma(_at(low, i, ZERO), f, h * f_low)) * splat(SHRINK))
+
+    return row_scale_pair
+
+
+def _row_gate_pair(factor: Any, total: Any, high: Any, low: Any, g: Any, mean: Any, out: Any) -> Any:
+    ZERO, SHRINK = _format(out).ZERO, _format(out).SHRINK
+    quotient = _quotient(out)
+
+    def row_gate_pair(factor: Any, total: Any, high: Any, low: Any, g: Any, mean: Any, out: Any) -> Any:
+        f, f_low = quotient(factor, total, out)
+        m = lanes.narrow(_spread(mean), out)
+        m_low = lanes.narrow(_spread(mean) - widen(m), out)
+        for i in _steps(out):
+            h = _at(high, i, ZERO)
+            p = h * f
+            p_low = fma(h, f, splat(ZERO) - p) + fma(_at(low, i, ZERO), f, h * f_low)
+            d = (_at(g, i, ZERO) - m) - m_low
+            _put(out, i, fma(p * splat(SHRINK), d, p_low * splat(SHRINK) * d))
+
+    return row_gate_pair
+
+
+def _row_residual_pair(g: Any, factor: Any, total: Any, high: Any, low: Any, out: Any) -> Any:
+    ZERO, SHRINK = _format(out).ZERO, _format(out).SHRINK
+    quotient = _quotient(out)
+
+    def row_residual_pair(g: Any, factor: Any, total: Any, high: Any, low: Any, out: Any) -> Any:
+        f, f_low = quotient(factor, total, out)
+        for i in _steps(out):
+            h = _at(high, i, ZERO)
+            rest = fma(_at(low, i, ZERO), f, h * f_low) * splat(SHRINK)
+            _put(out, i, fma(h * splat(-SHRINK), f, _at(g, i, ZERO)) - rest)
+
+    return row_residual_pair
+
+
+def _row_dot_pair(g: Any, high: Any, low: Any) -> Any:
+    ZERO = _format(g).ZERO
+    single = g.dtype == types.float32
+
+    @inline
+    def wide_product(total: Any, rest: Any, v: Any, a: Any, b: Any) -> Any:
+        return fma(widen(v), widen(a), total), fma(v, b, rest)
+
+    @inline
+    def exact_product(total: Any, rest: Any, v: Any, a: Any, b: Any) -> Any:
+        p = v * a
+        total, e = two_sum(total, p)
+        return total, rest + (fma(v, a, splat(ZERO) - p) + fma(v, b, e))
+
+    add_product = wide_product if single else exact_product
+
+    def row_dot_pair(g: Any, high: Any, low: Any) -> Any:
+        total, rest = splat(np.float64(0.0)), splat(ZERO)
+        for i in _steps(g):
+            total, rest = add_product(total, rest, _at(g, i, ZERO), _at(high, i, ZERO), _at(low, i, ZERO))
+        return _whole(g, total, rest)
+
+    return row_dot_pair
+
+
+def _row_shift(x: Any, a: Any, b: Any, out: Any) -> Any:
+    ZERO = _format(x).ZERO
+
+    def row_shift(x: Any, a: Any, b: Any, out: Any) -> Any:
+        first, second = widen(_spread(a)), _spread(b)
+        for i in _steps(x):
+            _put(out, i, lanes.narrow((widen(_at(x, i, ZERO)) - first) - second, out))
+
+    return row_shift
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _stack(typingctx: Any, like: Any) -> Any:
+    """A pointer to room for ON_STACK elements in the kernel's own frame."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        kind = ir.ArrayType(context.get_value_type(like.dtype), ON_STACK)
+        return builder.bitcast(
+            cgutils.alloca_once(builder, kind), context.get_value_type(sig.return_type)
+        )
+
+    return types.CPointer(like.dtype)(like), codegen
+
+
+def _row_workspace(x: Any) -> Any:
+    T = np.float32 if x.dtype == types.float32 else np.float64
+    if _is_block(x):
+        return lambda x: carray(_stack(x), (x.shape[0], COUNT))
+
+    def row_workspace(x: Any) -> Any:
+        size = -(-x.size // COUNT) * COUNT
+        if size <= ON_STACK:
+            return carray(_stack(x), size)
+        return np.empty(size, T)
+
+    return row_workspace
+
+
+@inline
+def _each_log1p(v: Any) -> Any:
+    values = np.empty(COUNT)
+    lanes.store(values, 0, v)
+    for i in range(values.size):
+        values[i] = log1p(values[i])
+    return lanes.load(values, 0)
+
+
+def _log_total(rest: Any) -> Any:
+    return (lambda rest: _each_log1p(rest)) if _is_block(rest) else (lambda rest: log1p(rest))
+
+
+def _class_mean(target: Any, weight: Any, label_smoothing: Any, x: Any, a: Any, b: Any) -> Any:
+    @inline
+    def of_class(k: Any, weight: Any, smoothing: Any, x: Any, a: Any, b: Any) -> Any:
+        # Most calls have no smoothing, and need no look at the other classes.
+        q = np.float64(weight[k]) * (np.float64(1.0) - smoothing)
+        value = q * ((a - np.float64(x[k])) + b) if q != 0.0 else 0.0
+        if smoothing != 0.0:
+            for c in range(x.size):
+                q = np.float64(weight[c]) * (smoothing / x.size)
+                value += q * ((a - np.float64(x[c])) + b) if q != 0.0 else 0.0
+        return value
+
+    def index(target: Any, weight: Any, label_smoothing: Any, x: Any, a: Any, b: Any) -> Any:
+        return of_class(target, weight, np.float64(label_smoothing), x, np.float64(a), b)
+
+    def indices(target: Any, weight: Any, label_smoothing: Any, x: Any, a: Any, b: Any) -> Any:
+        firsts, seconds = np.empty(COUNT), np.empty(COUNT)
+        lanes.store(firsts, 0, widen(a))
+        lanes.store(seconds, 0, b)
+        for i in range(firsts.size):
+            row = x[:, i]
+            firsts[i] = of_class(target[i], weight, np.float64(label_smoothing), row, firsts[i], seconds[i])
+        return lanes.load(firsts, 0)
+
+    def soft(target: Any, weight: Any, label_smoothing: Any, x: Any, a: Any, b: Any) -> Any:
+        smoothing, value = np.float64(label_smoothing), 0.0
+        for c in range(x.size):
+            share = (1.0 - smoothing) * np.float64(target[c]) + smoothing / x.size
+            q = np.float64(weight[c]) * share
+            value += q * ((np.float64(a) - np.float64(x[c])) + b) if q != 0.0 else 0.0
+        return value
+
+    return indices if _is_block(x) else (soft if isinstance(target, types.Array) else index)
+
+
+@inline
+def _pair_sum(high: Any, low: Any) -> Any:
+    total, rest = splat(np.float64(0.0)), splat(high.dtype.type(0))
+    for i in _steps(high):
+        total, rest = add(total, rest, _at(high, i, high.dtype.type(0)), _at(low, i, high.dtype.type(0)))
+    return _whole(high, total, rest)
+
+
+def _class_gradient(
+    target: Any, weight: Any, label_smoothing: Any, high: Any, low: Any, total: Any
+) -> Any:
+    @inline
+    def mass_of_class(k: Any, weight: Any, smoothing: Any) -> Any:
+        mass = np.float64(weight[k])
+        if smoothing != 0.0:
+            everything = 0.0
+            for c in range(weight.size):
+                everything += np.float64(weight[c])
+            mass = (1.0 - smoothing) * mass + smoothing / weight.size * everything
+        return mass
+
+    @inline
+    def finish(k: Any, weight: Any, smoothing: Any, out: Any, mass: Any, rest: Any) -> Any:
+        share = smoothing / weight.size
+        if smoothing != 0.0:
+            for c in range(weight.size):
+                out[c] -= weight[c] * share
+        q = np.float64(weight[k]) * ((1.0 - smoothing) + share)
+        out[k] = (mass - q) - mass * rest
+
+    def index(target: Any, weight: Any, label_smoothing: Any, high: Any, low: Any, total: Any) -> Any:
+        smoothing = np.float64(label_smoothing)
+        high[target] = low[target] = 0
+        rest = _pair_sum(high, low[: high.size]) / total
+        mass = mass_of_class(target, weight, smoothing)
+        primitives.row_scale_pair(mass, total, high, low, high)
+        finish(target, weight, smoothing, high, mass, rest)
+
+    def indices(target: Any, weight: Any, label_smoothing: Any, high: Any, low: Any, total: Any) -> Any:
+        smoothing = np.float64(label_smoothing)
+        masses, rests = np.empty(COUNT), np.empty(COUNT)
+        for i in range(masses.size):
+            high[target[i], i] = low[target[i], i] = 0
+            masses[i] = mass_of_class(target[i], weight, smoothing)
+        lanes.store(rests, 0, _pair_sum(high, low) / total)
+        primitives.row_scale_pair(lanes.load(masses, 0), total, high, low, high)
+        for i in range(masses.size):
+            finish(target[i], weight, smoothing, high[:, i], masses[i], rests[i])
+
+    def soft(target: Any, weight: Any, label_smoothing: Any, high: Any, low: Any, total: Any) -> Any:
+        smoothing, mass, k = np.float64(label_smoothing), 0.0, 0
+        for c in range(high.size):
+            share = (1.0 - smoothing) * np.float64(target[c]) + smoothing / high.size
+            mass += np.float64(weight[c]) * share
+            k = c if high[c] > high[k] else k
+        a, b = high[k], low[k]
+        high[k] = low[k] = 0
+        rest = _pair_sum(high, low[: high.size]) / total
+        high[k], low[k] = a, b
+        for c in range(high.size):
+            p = (np.float64(high[c]) + np.float64(low[c])) / total
+            share = (1.0 - smoothing) * np.float64(target[c]) + smoothing / high.size
+            q = np.float64(weight[c]) * share
+            high[c] = (mass - q) - mass * rest if c == k and rest < 0.5 else mass * p - q
+
+    return indices if _is_block(high) else (soft if isinstance(target, types.Array) else index)
+
+
+TWINS = {
+    "row_max": _row_max,
+    "row_sum": _row_sum,
+    "row_exp_pair": _row_exp_pair,
+    "row_exp_rest": _row_exp_rest,
+    "row_scale_pair": _row_scale_pair,
+    "row_gate_pair": _row_gate_pair,
+    "row_residual_pair": _row_residual_pair,
+    "row_dot_pair": _row_dot_pair,
+    "row_shift": _row_shift,
+    "row_workspace": _row_workspace,
+    "log_total": _log_total,
+    "class_mean": _class_mean,
+    "class_gradient": _class_gradient,
+}
+
+
+def install() -> None:
+    """Tell Numba what to compile where a body calls a primitive over rows."""
+    for name, twin in TWINS.items():
+        _chosen(getattr(primitives, name))(twin)
