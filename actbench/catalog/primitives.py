@@ -338,10 +338,10 @@ def row_exp_pair(x: Row, largest: float, high: Row, low: Row) -> float:
 
 def row_exp_rest(x: Row, largest: float) -> float:
     """The sum of exp(x - largest) without one largest element, in float64: log1p of it keeps a small one."""
-    total, skipped = 0.0, False
+    total, skipped = wide(0.0), False
     for i in range(x.size):
         if x[i] == largest and not skipped:
-            total, skipped = total + 0.0 * (x[i] - largest), True
+            total, skipped = float(total + 0.0 * (x[i] - largest)), True
         else:
             total += exp(x[i] - largest)
     return total
@@ -359,10 +359,18 @@ def row_gate_pair(factor: float, total: float, high: Row, low: Row, g: Row, mean
         out[i] = factor / total * (high[i] + low[i]) * (g[i] - mean)
 
 
-def row_residual_pair(g: Row, factor: float, total: float, high: Row, low: Row, out: Row) -> None:
-    """Fill ``out``, which may be ``high``, with g - factor/total*(high + low)."""
+def row_residual_pair(g: Row, high: Row, low: Row, total: float, out: Row) -> None:
+    """Fill ``out``, which may be ``high``, with g - p*sum(g), p = (high + low)/total.
+
+    Where one p is nearly 1 its own residual is formed of the others'.
+    """
+    k = max(range(g.size), key=lambda i: high[i])
+    rest = math.fsum(high[i] + low[i] for i in range(g.size) if i != k)
+    others = math.fsum(g[i] for i in range(g.size) if i != k)
+    top = (g[k] * rest - (high[k] + low[k]) * others) / total
+    everything = row_sum(g)
     for i in range(out.size):
-        out[i] = g[i] - factor / total * (high[i] + low[i])
+        out[i] = top if i == k else g[i] - everything * ((high[i] + low[i]) / total)
 
 
 def row_dot_pair(g: Row, high: Row, low: Row) -> float:
@@ -415,7 +423,7 @@ def probability(target: Any, c: int) -> float:
 def _smoothed(target: Any, weight: Row, label_smoothing: float, c: int) -> float:
     """weight[c] times the target's probability of class c, a share of which is spread evenly over the classes."""
     share = (1.0 - label_smoothing) * probability(target, c) + label_smoothing / weight.size
-    return float(weight[c]) * share
+    return float(weight[c] * share)
 
 
 def class_mean(target: Any, weight: Row, label_smoothing: float, x: Row, a: float, b: float) -> float:
@@ -430,7 +438,9 @@ def class_mean(target: Any, weight: Row, label_smoothing: float, x: Row, a: floa
     return value
 
 
-def class_gradient(target: Any, weight: Row, label_smoothing: float, high: Row, low: Row, total: float) -> None:
+def class_gradient(
+    target: Any, weight: Row, label_smoothing: float, high: Row, low: Row, total: float
+) -> None:
     """Replace ``high`` by mass*p - weight*q: p = (high + low)/total, q the smoothed target, mass the sum of weight*q.
 
     p - 1 is formed from the other classes: it would cancel where one class has nearly all, from a margin of 37 on to 0.

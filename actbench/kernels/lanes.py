@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.np.arrayobj import populate_array
 from numba.extending import intrinsic, models, overload, register_jitable, register_model
+from numba.np.arrayobj import populate_array
 
 COUNT = 16
 _I32, _I64, _BIT = ir.IntType(32), ir.IntType(64), ir.IntType(1)
@@ -62,9 +62,7 @@ def _suffix(kind: Lanes) -> str:
 
 def _place(context: Any, builder: Any, kind: Any, array: Any, i: Any) -> Any:
     data = context.make_array(kind)(context, builder, array).data
-    return builder.bitcast(
-        builder.gep(data, [i]), _vector(context.get_value_type(kind.dtype)).as_pointer()
-    )
+    return builder.bitcast(builder.gep(data, [i]), _vector(context.get_value_type(kind.dtype)).as_pointer())
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -261,6 +259,12 @@ def equal(typingctx: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def both(typingctx: Any, a: Any, b: Any) -> Any:
+    """The lanes that are in two masks."""
+    return MASK(MASK, MASK), lambda context, builder, sig, args: builder.and_(*args)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def where(typingctx: Any, mask: Any, a: Any, b: Any) -> Any:
     """a in the lanes of the mask, b in the others."""
     return a(MASK, a, a), lambda context, builder, sig, args: builder.select(*args)
@@ -280,8 +284,11 @@ def larger(typingctx: Any, a: Any, b: Any) -> Any:
 def widen(typingctx: Any, x: Any) -> Any:
     """The lanes in float64."""
     same = x == DOUBLE
-    return DOUBLE(x), lambda context, builder, sig, args: (
-        args[0] if same else builder.fpext(args[0], _vector(ir.DoubleType()))
+    return (
+        DOUBLE(x),
+        lambda context, builder, sig, args: (
+            args[0] if same else builder.fpext(args[0], _vector(ir.DoubleType()))
+        ),
     )
 
 
@@ -289,8 +296,11 @@ def widen(typingctx: Any, x: Any) -> Any:
 def narrow(typingctx: Any, x: Any, like: Any) -> Any:
     """Float64 lanes in the format of the array ``like``, rounded once."""
     kind = Lanes(like.dtype)
-    return kind(x, like), lambda context, builder, sig, args: (
-        args[0] if kind == x else builder.fptrunc(args[0], context.get_value_type(kind))
+    return (
+        kind(x, like),
+        lambda context, builder, sig, args: (
+            args[0] if kind == x else builder.fptrunc(args[0], context.get_value_type(kind))
+        ),
     )
 
 
@@ -355,7 +365,9 @@ def _folded(combine: Callable[..., Any]) -> Callable[..., Any]:
                 count //= 2
                 low, high = (
                     builder.shuffle_vector(
-                        value, value, ir.Constant(ir.VectorType(_I32, count), list(range(start, start + count)))
+                        value,
+                        value,
+                        ir.Constant(ir.VectorType(_I32, count), list(range(start, start + count))),
                     )
                     for start in (0, count)
                 )

@@ -163,7 +163,11 @@ class PairwiseLoss(Loss):
                 "wide_loss_sum" if wide else template,
                 (body,),
                 np.dtype(np.float64) if wide else dtype,
-                lambda array, d: (array(np.float64 if reduced else d, output=True), array(dtype), array(dtype)),
+                lambda array, d: (
+                    array(np.float64 if reduced else d, output=True),
+                    array(dtype),
+                    array(dtype),
+                ),
                 params,
                 options=self.declaration.target.members,
             )

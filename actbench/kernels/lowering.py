@@ -92,7 +92,9 @@ def _exponent_split(m: Any) -> Any:
     bits = bits_from_f64(m)
     k = (bits >> _FRACTION) - _BIAS
     scaled = f64_from_bits(bits - (k << _FRACTION))
-    return (scaled if m > 0.0 else m), (f64_from_bits(k + bits_from_f64(_ROUNDER)) - _ROUNDER if m > 0.0 else 0.0)
+    return (scaled if m > 0.0 else m), (
+        f64_from_bits(k + bits_from_f64(_ROUNDER)) - _ROUNDER if m > 0.0 else 0.0
+    )
 
 
 def _power_of_two(k: Any) -> Any:
@@ -141,11 +143,12 @@ def install() -> None:
         overload(primitive, jit_options={"fastmath": {"reassoc"}}, strict=False)(_always(body))
     overload(primitives.probability, jit_options=_INLINE, strict=False)(_probability)
     overload(primitives.workspace, strict=False)(lambda rows, columns: _workspace)
-    for primitive, body in (
+    scaled: tuple[tuple[Any, Callable[..., Any]], ...] = (
         (primitives.split_exp, _split_exp),
         (primitives.exponent_split, _exponent_split),
         (primitives.power_of_two, _power_of_two),
         (primitives.log_of, _log_of),
-    ):
-        overload(primitive, jit_options=_INLINE, strict=False)(_always(body))
+    )
+    for scalar, twin in scaled:
+        overload(scalar, jit_options=_INLINE, strict=False)(_always(twin))
     overload(primitives.wide, jit_options=_INLINE, strict=False)(_always(_wide))

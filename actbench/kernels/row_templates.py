@@ -10,7 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from actbench.kernels.lanes import COUNT, column, equal, inline, load, put_column, row, splat, store, stretch, where
+from actbench.kernels.lanes import (
+    COUNT,
+    column,
+    equal,
+    inline,
+    load,
+    put_column,
+    row,
+    splat,
+    store,
+    stretch,
+    where,
+)
 from actbench.kernels.reduce import SPAN
 from actbench.kernels.rows import add, stack, totals
 from actbench.kernels.templates import product, value_of_two

@@ -40,7 +40,7 @@ def _is_block(x: Any) -> bool:
 def _spread(v: Any) -> Any: ...
 
 
-@_chosen(_spread)
+@_chosen(_spread)  # type: ignore[untyped-decorator]
 def _spread_of(v: Any) -> Any:
     """What belongs to a row, in every lane that works on it."""
     return (lambda v: v) if isinstance(v, lanes.Lanes) else (lambda v: splat(v))
@@ -49,7 +49,7 @@ def _spread_of(v: Any) -> Any:
 def _steps(x: Any) -> Any: ...
 
 
-@_chosen(_steps)
+@_chosen(_steps)  # type: ignore[untyped-decorator]
 def _steps_of(x: Any) -> Any:
     return (lambda x: range(x.shape[0])) if _is_block(x) else (lambda x: range(0, x.size, COUNT))
 
@@ -57,7 +57,7 @@ def _steps_of(x: Any) -> Any:
 def _at(x: Any, i: Any, fill: Any) -> Any: ...
 
 
-@_chosen(_at)
+@_chosen(_at)  # type: ignore[untyped-decorator]
 def _at_of(x: Any, i: Any, fill: Any) -> Any:
     """The lanes at a step; ``fill`` beyond the end of a row."""
     if _is_block(x):
@@ -68,7 +68,7 @@ def _at_of(x: Any, i: Any, fill: Any) -> Any:
 def _put(x: Any, i: Any, value: Any) -> Any: ...
 
 
-@_chosen(_put)
+@_chosen(_put)  # type: ignore[untyped-decorator]
 def _put_of(x: Any, i: Any, value: Any) -> Any:
     if _is_block(x):
         return lambda x, i, value: lanes.store(x, i * COUNT, value)
@@ -78,7 +78,7 @@ def _put_of(x: Any, i: Any, value: Any) -> Any:
 def _ahead(x: Any, i: Any) -> None: ...
 
 
-@_chosen(_ahead)
+@_chosen(_ahead)  # type: ignore[untyped-decorator]
 def _ahead_of(x: Any, i: Any) -> Any:
     """Ask for the next row while this one is worked on: 0.1 of 0.5 ns an element where rows come from memory."""
     if _is_block(x):
@@ -89,7 +89,7 @@ def _ahead_of(x: Any, i: Any) -> Any:
 def _most(x: Any, v: Any) -> Any: ...
 
 
-@_chosen(_most)
+@_chosen(_most)  # type: ignore[untyped-decorator]
 def _most_of(x: Any, v: Any) -> Any:
     return (lambda x, v: v) if _is_block(x) else (lambda x, v: lanes.largest(v))
 
@@ -97,7 +97,7 @@ def _most_of(x: Any, v: Any) -> Any:
 def _whole(x: Any, high: Any, low: Any) -> Any: ...
 
 
-@_chosen(_whole)
+@_chosen(_whole)  # type: ignore[untyped-decorator]
 def _whole_of(x: Any, high: Any, low: Any) -> Any:
     """The sum of a row from its float64 lanes and what they lack."""
     if _is_block(x):
@@ -115,7 +115,7 @@ def _whole_of(x: Any, high: Any, low: Any) -> Any:
 def _lone(x: Any, v: Any) -> Any: ...
 
 
-@_chosen(_lone)
+@_chosen(_lone)  # type: ignore[untyped-decorator]
 def _lone_of(x: Any, v: Any) -> Any:
     """What belongs to a row, from lanes that all hold it."""
     return (lambda x, v: v) if _is_block(x) else (lambda x, v: lanes.lane(v, 0))
@@ -124,7 +124,7 @@ def _lone_of(x: Any, v: Any) -> Any:
 def add(high: Any, low: Any, a: Any, b: Any) -> Any: ...
 
 
-@_chosen(add)
+@_chosen(add)  # type: ignore[untyped-decorator]
 def _add_of(high: Any, low: Any, a: Any, b: Any) -> Any:
     """Float64 lanes, and what they lack, with a + b added; float64 terms are added without error."""
     if low == lanes.SINGLE:
@@ -140,7 +140,7 @@ def _add_of(high: Any, low: Any, a: Any, b: Any) -> Any:
 def totals(high: Any, low: Any) -> Any: ...
 
 
-@_chosen(totals)
+@_chosen(totals)  # type: ignore[untyped-decorator]
 def _totals_of(high: Any, low: Any) -> Any:
     """The sum of all lanes as a number and what it lacks, which is 0 where the number is not finite."""
     if low == lanes.SINGLE:
@@ -292,7 +292,8 @@ def _quotient(out: Any) -> Callable[..., Any]:
         f = _spread(factor) / t
         return f * unit, fma(splat(np.float64(0.0)) - f, t, _spread(factor)) / t * unit
 
-    return halves if out.dtype == types.float32 else with_remainder
+    chosen: Callable[..., Any] = halves if out.dtype == types.float32 else with_remainder
+    return chosen
 
 
 def _row_scale_pair(factor: Any, total: Any, high: Any, low: Any, out: Any) -> Any:
@@ -326,16 +327,35 @@ def _row_gate_pair(factor: Any, total: Any, high: Any, low: Any, g: Any, mean: A
     return row_gate_pair
 
 
-def _row_residual_pair(g: Any, factor: Any, total: Any, high: Any, low: Any, out: Any) -> Any:
-    ZERO, SHRINK = _format(out).ZERO, _format(out).SHRINK
-    quotient = _quotient(out)
+def _row_residual_pair(g: Any, high: Any, low: Any, total: Any, out: Any) -> Any:
+    ZERO, ONE = _format(out).ZERO, _format(out).ONE
+    SHRINK = np.float64(2.0**-64)
 
-    def row_residual_pair(g: Any, factor: Any, total: Any, high: Any, low: Any, out: Any) -> Any:
-        f, f_low = quotient(factor, total, out)
+    def row_residual_pair(g: Any, high: Any, low: Any, total: Any, out: Any) -> Any:
+        top, zero, count = _spread(primitives.row_max(high)), splat(ZERO), splat(ZERO)
+        rest, rest_low = splat(np.float64(0.0)), zero
+        others, others_low = rest, zero
+        everything, everything_low = rest, zero
+        for i in _steps(out):
+            e, v = _at(high, i, ZERO), _at(g, i, ZERO)
+            is_top = equal(e, top)
+            count = count + where(is_top, splat(ONE), zero)
+            rest, rest_low = add(rest, rest_low, where(is_top, zero, e), where(is_top, zero, _at(low, i, ZERO)))
+            others, others_low = add(others, others_low, where(is_top, zero, v), zero)
+            everything, everything_low = add(everything, everything_low, v, zero)
+        t = _spread(total) * splat(SHRINK)
+        inverse = splat(np.float64(1.0)) / t
+        r = _spread(_whole(out, rest, rest_low)) * splat(SHRINK)
+        f, f_others = _spread(_whole(out, everything, everything_low)), _spread(_whole(out, others, others_low))
+        alone = equal(_spread(_whole(out, widen(count), splat(np.float32(0.0)))), splat(np.float64(1.0)))
         for i in _steps(out):
             h = _at(high, i, ZERO)
-            rest = fma(_at(low, i, ZERO), f, h * f_low) * splat(SHRINK)
-            _put(out, i, fma(h * splat(-SHRINK), f, _at(g, i, ZERO)) - rest)
+            e = (widen(h) + widen(_at(low, i, ZERO))) * splat(SHRINK)
+            v = widen(_at(g, i, ZERO))
+            # One element with nearly all of the sum: g (total - e) would cancel, so that it is formed of the others.
+            lone = lanes.both(equal(h, top), alone)
+            product = where(lone, v * r - e * f_others, v * t - e * f)
+            _put(out, i, lanes.narrow(product * inverse, out))
 
     return row_residual_pair
 
@@ -382,9 +402,7 @@ def _stack(typingctx: Any, like: Any) -> Any:
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         kind = ir.ArrayType(context.get_value_type(like.dtype), ON_STACK)
-        return builder.bitcast(
-            cgutils.alloca_once(builder, kind), context.get_value_type(sig.return_type)
-        )
+        return builder.bitcast(cgutils.alloca_once(builder, kind), context.get_value_type(sig.return_type))
 
     return types.CPointer(like.dtype)(like), codegen
 
@@ -459,9 +477,7 @@ def _pair_sum(high: Any, low: Any) -> Any:
     return _whole(high, total, rest)
 
 
-def _class_gradient(
-    target: Any, weight: Any, label_smoothing: Any, high: Any, low: Any, total: Any
-) -> Any:
+def _class_gradient(target: Any, weight: Any, label_smoothing: Any, high: Any, low: Any, total: Any) -> Any:
     @inline
     def mass_of_class(k: Any, weight: Any, smoothing: Any) -> Any:
         mass = np.float64(weight[k])

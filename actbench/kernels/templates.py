@@ -39,7 +39,7 @@ def value_of_two(body: Body, *members: float) -> Body:
 
         @_inline
         def member_value(a: Any, b: Any, *params: Any) -> Any:
-            return body(a, b, *params) if (a == a and (b == low or b == high)) else NAN
+            return body(a, b, *params) if (a == a and b in (low, high)) else NAN
 
         return member_value
 

@@ -124,3 +124,79 @@ def test_the_mean_divides_by_target_lengths_or_not() -> None:
 def test_a_mistake_is_one_line(labels: object, more: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         get("ctc")(np.zeros((2, 1, 3)), labels, **more)
+
+
+def in_logarithms(scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
+    """The loss and its gradient by sums of logarithms in float64, blank 0: slow, but nothing can underflow."""
+    extended = np.zeros(2 * len(labels) + 1, int)
+    extended[1::2] = labels
+    skip = np.array([s % 2 == 1 and s > 2 and extended[s] != extended[s - 2] for s in range(len(extended))])
+
+    def prefixes(emitted: np.ndarray, may_skip: np.ndarray) -> np.ndarray:
+        rows = []
+        row = np.full(emitted.shape[1], -math.inf)
+        row[:2] = emitted[0, :2]
+        for t in range(len(emitted)):
+            if t:
+                padded = np.concatenate([[-math.inf] * 2, row])
+                skipped = np.where(may_skip, padded[:-2], -math.inf)
+                row = np.logaddexp(np.logaddexp(row, padded[1:-1]), skipped) + emitted[t]
+            rows.append(row)
+        return np.array(rows)
+
+    emitted = scores[:, extended]
+    alpha = prefixes(emitted, skip)
+    mirrored = np.concatenate([[False, False], skip[2:]])[::-1]
+    mirrored = np.concatenate([[False, False], mirrored[:-2]])
+    beta = prefixes(emitted[::-1, ::-1], mirrored)[::-1, ::-1] - emitted
+    likelihood = np.logaddexp(alpha[-1, -1], alpha[-1, -2])
+    gradient = np.zeros(scores.shape)
+    for s, symbol in enumerate(extended):
+        gradient[:, symbol] -= np.exp(alpha[:, s] + beta[:, s] - likelihood)
+    return -likelihood, gradient
+
+
+def peaked(steps: int, classes: int, against: float) -> np.ndarray:
+    """A network sure of the blank at every step: each label of the target costs ``against``."""
+    scores = np.full((steps, classes), -against)
+    scores[:, 0] = 0
+    return scores
+
+
+def flipping(steps: int, classes: int, against: float) -> np.ndarray:
+    """Sure of the blank up to the middle, then of anything but: what was hopeless decides the loss."""
+    scores = peaked(steps, classes, against)
+    scores[steps // 2 :, 0] = -3 * against
+    return scores
+
+
+@pytest.mark.parametrize("against", [0.1, 5.0, 60.0, 2000.0])
+@pytest.mark.parametrize("make", [peaked, flipping])
+def test_nothing_underflows(make: object, against: float) -> None:
+    # 40 labels against 2000 each: the likelihood is about e^-80000, and states differ by as much.
+    rng = np.random.default_rng(8)
+    scores = make(300, 7, against) + rng.normal(0, 0.3, (300, 7))  # type: ignore[operator]
+    labels = rng.integers(1, 7, 40)
+    loss, gradient = in_logarithms(scores, labels)
+    # The reference rounds 300 sums as large as the loss; so do its exponents, which are the gradient's errors.
+    assert get("ctc")(scores, labels, reduction="sum") == pytest.approx(loss, rel=1e-12)
+    mine = get("ctc").backward(scores, labels, reduction="sum")
+    assert mine == pytest.approx(gradient, rel=1e-9 * max(1, against / 10), abs=1e-12 * max(1, against / 10))
+
+
+@pytest.mark.parametrize("name", ["ctc", "ctc_with_logits"])
+def test_impossible_symbols(name: str) -> None:
+    scores = np.log(np.random.default_rng(9).dirichlet(np.ones(4), 12))
+    scores[:, 3] = -math.inf
+    assert get(name)(scores, np.array([1, 3, 2]), reduction="sum") == math.inf
+    assert math.isfinite(get(name)(scores, np.array([1, 2]), reduction="sum"))
+    assert np.isfinite(get(name).backward(scores, np.array([1, 2]), reduction="sum")).all()
+
+
+def test_a_sequence_of_many_steps() -> None:
+    scores = np.full((20000, 3), -1.0)
+    # All paths weigh e^-20000: the loss is that less the logarithm of how many paths spell one label.
+    paths = sum((n) for n in range(1, 20001))
+    assert get("ctc")(scores, np.array([1]), reduction="sum") == pytest.approx(
+        20000 - math.log(paths), rel=1e-13
+    )

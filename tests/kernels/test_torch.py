@@ -86,6 +86,15 @@ def test_softmax() -> None:
     assert np.allclose(get("softmax")(x, axis=0), F.softmax(torch.tensor(x), 0).numpy(), **CLOSE)
 
 
+@pytest.mark.parametrize("width", [9, 90])
+def test_log_softmax(width: int) -> None:
+    x, g = RNG.normal(0, 4, (6, width)), RNG.normal(size=(6, width))
+    value, _ = gradient(lambda t: F.log_softmax(t, -1), x)
+    _, dx = gradient(lambda t: F.log_softmax(t, -1) * torch.tensor(g), x)
+    assert np.allclose(get("log_softmax")(x), value, **CLOSE)
+    assert np.allclose(get("log_softmax").backward(g, x), dx, rtol=1e-11, atol=1e-14)
+
+
 LOSSES = {
     "mse": (F.mse_loss, {}, "reals"),
     "mae": (F.l1_loss, {}, "reals"),

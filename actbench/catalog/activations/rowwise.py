@@ -17,7 +17,6 @@ from actbench.catalog.primitives import (
     row_residual_pair,
     row_scale_pair,
     row_shift,
-    row_sum,
     row_workspace,
     wide,
 )
@@ -57,7 +56,7 @@ def softmax(x: Row, out: Row) -> None:
 def _log_softmax_backward(grad_output: Row, x: Row, out: Row) -> None:
     low = row_workspace(x)
     total = row_exp_pair(x, row_max(x), out, low)
-    row_residual_pair(grad_output, row_sum(grad_output), total, out, low, out)
+    row_residual_pair(grad_output, out, low, total, out)
 
 
 @activation(

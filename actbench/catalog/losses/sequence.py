@@ -40,7 +40,9 @@ def _emit(scores: Row, t: int, shift: Row, labels: Row, blank: int, m: Row, k: R
 def _barriers(labels: Row) -> Row:
     """The exponents to add on the way from a label past the blank to the next: none, or that of 0 for a repeat."""
     _, nothing = split_exp(wide(-math.inf))
-    never = 1e6 * nothing  # far below the exponents of states that are 0, or the barred number would join them
+    never = (
+        1e6 * nothing
+    )  # far below the exponents of states that are 0, or the barred number would join them
     bar = workspace(1, labels.size + 1)[0]
     bar[:] = never
     for j in range(1, labels.size):

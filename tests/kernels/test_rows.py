@@ -1,0 +1,130 @@
+"""Rows of every length: within an ULP, and the same bits wherever a row stands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from actbench import get
+from actbench.catalog.declaration import Declaration
+from actbench.kernels import bind
+from actbench.kernels.rowwise import SHORT, takes_blocks
+
+Wide = np.longdouble
+WIDTHS = (1, 2, 3, 10, 16, 17, SHORT, SHORT + 1, 63, 64, 65, 1000, 5000)
+FORMATS = (np.float32, np.float64)
+# float32: a pair carries the exponential to the one rounding at the end. float64: the sum, the quotient and the
+# exponential's last places are worth a half ULP each.
+ULP = {np.float32: 1.0, np.float64: 2.0}
+
+pytestmark = pytest.mark.skipif(np.finfo(Wide).nmant < 63, reason="the reference needs 80-bit numbers")
+
+
+def logits(width: int, scale: float, dtype: Any, count: int = 37) -> np.ndarray:
+    """Rows of normal logits; 37 of them are two full blocks and a part."""
+    return (scale * np.random.default_rng(width).standard_normal((count, width))).astype(dtype)
+
+
+def shifted(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """x - max(x), and the sum of the exponentials without that of the maximum, in 80 bits."""
+    d = x.astype(Wide) - x.max(axis=1, keepdims=True)
+    e = np.exp(d)
+    e[np.arange(len(x)), x.argmax(axis=1)] = 0
+    return d, e.sum(axis=1, keepdims=True)
+
+
+def ulps(got: np.ndarray, exact: np.ndarray, dtype: Any) -> float:
+    with np.errstate(under="ignore"):
+        unit = np.spacing(np.abs(exact).astype(dtype))
+    return float(np.max(np.abs(got - exact) / unit.astype(Wide)))
+
+
+@pytest.mark.parametrize("dtype", FORMATS, ids=["float32", "float64"])
+@pytest.mark.parametrize("width", WIDTHS)
+class TestExact:
+    # 300 takes most probabilities into the subnormals and to 0; 3000 shifts the rows before exponents are taken.
+    @pytest.mark.parametrize("scale", [0.1, 2.0, 30.0, 300.0, 3000.0])
+    def test_softmax(self, width: int, dtype: Any, scale: float) -> None:
+        x = logits(width, scale, dtype)
+        d, rest = shifted(x)
+        assert ulps(get("softmax")(x), np.exp(d) / (1 + rest), dtype) <= ULP[dtype]
+
+    @pytest.mark.parametrize("scale", [0.1, 2.0, 30.0])
+    def test_log_softmax(self, width: int, dtype: Any, scale: float) -> None:
+        x = logits(width, scale, dtype)
+        d, rest = shifted(x)
+        assert ulps(get("log_softmax")(x), d - np.log1p(rest), dtype) <= ULP[dtype]
+
+    @pytest.mark.parametrize("scale", [0.1, 2.0, 30.0])
+    def test_cross_entropy(self, width: int, dtype: Any, scale: float) -> None:
+        x = logits(width, scale, dtype)
+        d, rest = shifted(x)
+        k = np.random.default_rng(1).integers(0, width, len(x))
+        exact = (np.log1p(rest) - d)[np.arange(len(x)), k]
+        assert ulps(get("cross_entropy")(x, k, reduction="none"), exact, dtype) <= ULP[dtype]
+
+    def test_gradient_of_log_softmax_keeps_a_confident_class(self, width: int, dtype: Any) -> None:
+        x = logits(width, 0.5, dtype)
+        x[:, 0] = 60
+        g = np.zeros_like(x)
+        g[:, 0] = 1
+        d, rest = shifted(x)
+        exact = (rest / (1 + rest))[:, 0]
+        assert ulps(get("log_softmax").backward(g, x)[:, 0], exact, dtype) <= 2 * ULP[dtype]
+
+
+def passes(declaration: Declaration, x: np.ndarray, threads: int = 1) -> list[np.ndarray]:
+    f = bind(declaration)
+    y = f(x, threads=threads)
+    g = np.broadcast_to(np.cos(np.arange(y.shape[1])), y.shape).astype(x.dtype)
+    return [y, f.backward(g, x, threads=threads)]
+
+
+@pytest.mark.parametrize("dtype", FORMATS, ids=["float32", "float64"])
+@pytest.mark.parametrize("width", [2, 10, SHORT, SHORT + 2, 1000])
+class TestSameBits:
+    def test_whatever_the_neighbours(self, rowwise: Declaration, width: int, dtype: Any) -> None:
+        x = logits(width, 3.0, dtype)
+        order = np.random.default_rng(0).permutation(len(x))
+        whole = passes(rowwise, x)
+        for mine, moved in zip(whole, passes(rowwise, np.ascontiguousarray(x[order])), strict=True):
+            assert np.array_equal(mine[order], moved)
+        x[::2] = np.nan
+        for mine, beside in zip(whole, passes(rowwise, x), strict=True):
+            assert np.array_equal(mine[1::2], beside[1::2])
+        for start in (1, 20, 36):
+            for mine, alone in zip(whole, passes(rowwise, logits(width, 3.0, dtype)[start:]), strict=True):
+                assert np.array_equal(mine[start:], alone)
+
+    def test_whatever_the_threads(self, rowwise: Declaration, width: int, dtype: Any) -> None:
+        x = logits(width, 3.0, dtype, 20000 // width + 3)
+        for one, three in zip(passes(rowwise, x), passes(rowwise, x, threads=3), strict=True):
+            assert np.array_equal(one, three)
+
+
+@pytest.mark.parametrize("width", [4, SHORT + 4])
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_special_rows(name: str, width: int) -> None:
+    x = np.zeros((4, width))
+    x[0], x[1, 0], x[2, 1], x[3, 1:] = -np.inf, np.inf, np.nan, -np.inf
+    y = get(name)(x)
+    assert np.isnan(y[:3]).all()
+    assert np.array_equal(y[3] if name == "softmax" else np.exp(y[3]), np.eye(width)[0])
+
+
+def test_bodies_that_look_at_elements_get_one_row_at_a_time(rowwise: Declaration) -> None:
+    assert takes_blocks(rowwise.forward) == (rowwise.name != "maxout")
+
+
+@pytest.mark.parametrize("classes", [5, SHORT + 5])
+def test_ignored_rows_of_cross_entropy_are_not_looked_at(classes: int) -> None:
+    f, x = get("cross_entropy"), logits(classes, 1.0, np.float64)
+    k = np.arange(len(x)) % classes
+    k[::3] = -100
+    broken = x.copy()
+    broken[::3] = np.nan
+    assert f(broken, k) == f(x, k)
+    assert np.array_equal(f.backward(broken, k), f.backward(x, k))
+    assert np.all(f.backward(broken, k)[::3] == 0)
