@@ -28,6 +28,12 @@ _DRIFT = 16
 """Steps between normalisations: a sum of three grows by less than 2^4 a step, far from the range of float64."""
 
 
+def _fill(m: Row, value: float) -> None:
+    for i in range(m.shape[0]):
+        for j in range(m.shape[1]):
+            m[i, j] = value
+
+
 def _emit(scores: Row, t: int, shift: Row, labels: Row, blank: int, m: Row, k: Row) -> None:
     """Fill m 2^k with the probabilities at time t of the blank (first) and of every label."""
     m[0] = wide(scores[t, blank]) - shift[t]
@@ -44,9 +50,9 @@ def _barriers(labels: Row) -> Row:
         1e6 * nothing
     )  # far below the exponents of states that are 0, or the barred number would join them
     bar = workspace(1, labels.size + 1)[0]
-    bar[:] = never
-    for j in range(1, labels.size):
-        bar[j] = never if labels[j] == labels[j - 1] else 0.0
+    for j in range(bar.size):
+        inside = 1 <= j < labels.size
+        bar[j] = 0.0 if inside and labels[j] != labels[j - 1] else never
     return bar
 
 
@@ -59,16 +65,21 @@ def _normalise(m: Row, k: Row, row: int) -> None:
 def _start(bm: Row, bk: Row, lm: Row, lk: Row) -> None:
     """The empty prefix or suffix nowhere: 0, in all rows."""
     _, nothing = split_exp(wide(-math.inf))
-    bm[:, :], bk[:, :], lm[:, :], lk[:, :] = 0.0, nothing, 0.0, nothing
+    _fill(bm, 0.0)
+    _fill(bk, nothing)
+    _fill(lm, 0.0)
+    _fill(lk, nothing)
 
 
 def _forward(
-    scores: Row, shift: Row, labels: Row, blank: int, bar: Row, bm: Row, bk: Row, lm: Row, lk: Row
-) -> tuple[float, float]:
-    """Fill alpha of blanks, and of labels from place 1 on, and return the likelihood.
+    scores: Row, shift: Row, labels: Row, blank: int, bar: Row, rows: int
+) -> tuple[Row, Row, Row, Row, float, float]:
+    """alpha of blanks, and of labels from place 1 on, as mantissas and exponents; and the likelihood.
 
     Row 0 holds the empty prefix, row t + 1 what time t makes of it; where there are two rows they take turns.
     """
+    bm, bk = workspace(rows, labels.size + 1), workspace(rows, labels.size + 1)
+    lm, lk = workspace(rows, labels.size + 1), workspace(rows, labels.size + 1)
     _start(bm, bk, lm, lk)
     bm[0, 0], bk[0, 0] = 1.0, 0.0
     m, k = workspace(1, labels.size + 1)[0], workspace(1, labels.size + 1)[0]
@@ -94,7 +105,7 @@ def _forward(
     last = labels.size
     e = bk[new, last] if bk[new, last] > lk[new, last] else lk[new, last]
     total = bm[new, last] * power_of_two(bk[new, last] - e) + lm[new, last] * power_of_two(lk[new, last] - e)
-    return total, e
+    return bm, bk, lm, lk, total, e
 
 
 def _backward(
@@ -131,22 +142,20 @@ def _posterior(scores: Row, shift: Row, labels: Row, blank: int, out: Row) -> No
     """Subtract from ``out`` each symbol's posterior probability a time step; NaN where no alignment exists."""
     steps, places = scores.shape[0], labels.size + 1
     bar = _barriers(labels)
-    bm, bk = workspace(steps + 1, places), workspace(steps + 1, places)
-    lm, lk = workspace(steps + 1, places), workspace(steps + 1, places)
-    likelihood, exponent = _forward(scores, shift, labels, blank, bar, bm, bk, lm, lk)
+    bm, bk, lm, lk, likelihood, exponent = _forward(scores, shift, labels, blank, bar, steps + 1)
     if likelihood == 0.0:
-        out[:, :] = math.nan
+        _fill(out, math.nan)
         return
-    beta_bm, beta_bk, beta_lm, beta_lk = (
-        workspace(2, places), workspace(2, places), workspace(2, places), workspace(2, places),
-    )  # fmt: skip
+    beta_bm, beta_bk = workspace(2, places), workspace(2, places)
+    beta_lm, beta_lk = workspace(2, places), workspace(2, places)
     _start(beta_bm, beta_bk, beta_lm, beta_lk)
     beta_bm[0, places - 1], beta_bk[0, places - 1] = 1.0, 0.0
     if places > 1:
         beta_lm[0, places - 1], beta_lk[0, places - 1] = 1.0, 0.0
     mass, share = workspace(1, scores.shape[1])[0], workspace(1, places)[0]
     for t in range(steps - 1, -1, -1):
-        mass[:] = 0.0
+        for c in range(mass.size):
+            mass[c] = 0.0
         blanks = wide(0.0)
         for j in range(places):
             k = bk[t + 1, j] + beta_bk[0, j] - exponent
@@ -166,9 +175,9 @@ def _posterior(scores: Row, shift: Row, labels: Row, blank: int, out: Row) -> No
 
 
 def _unshifted(scores: Row) -> Row:
-    shift = workspace(1, scores.shape[0])[0]
-    shift[:] = 0.0
-    return shift
+    shift = workspace(1, scores.shape[0])
+    _fill(shift, 0.0)
+    return shift[0]
 
 
 def _normalisers(scores: Row) -> Row:
@@ -180,15 +189,8 @@ def _normalisers(scores: Row) -> Row:
     return shift
 
 
-def _nll(scores: Row, shift: Row, labels: Row, blank: int) -> float:
-    places = labels.size + 1
-    bm, bk, lm, lk = workspace(2, places), workspace(2, places), workspace(2, places), workspace(2, places)
-    m, k = _forward(scores, shift, labels, blank, _barriers(labels), bm, bk, lm, lk)
-    return 0.0 - log_of(m, k)
-
-
 def _ctc_backward(scores: Row, labels: Row, out: Row, blank: int) -> None:
-    out[:, :] = 0.0
+    _fill(out, 0.0)
     _posterior(scores, _unshifted(scores), labels, blank, out)
 
 
@@ -225,7 +227,8 @@ _PITFALLS = (
 )
 def ctc(scores: Row, labels: Row, blank: int = 0) -> float:
     """Connectionist temporal classification loss of log-probabilities of shape (T, N, C)."""
-    return _nll(scores, _unshifted(scores), labels, blank)
+    _, _, _, _, m, k = _forward(scores, _unshifted(scores), labels, blank, _barriers(labels), 2)
+    return 0.0 - log_of(m, k)
 
 
 @loss(
@@ -241,4 +244,5 @@ def ctc(scores: Row, labels: Row, blank: int = 0) -> float:
 )
 def ctc_with_logits(scores: Row, labels: Row, blank: int = 0) -> float:
     """Connectionist temporal classification loss of logits of shape (T, N, C)."""
-    return _nll(scores, _normalisers(scores), labels, blank)
+    _, _, _, _, m, k = _forward(scores, _normalisers(scores), labels, blank, _barriers(labels), 2)
+    return 0.0 - log_of(m, k)
