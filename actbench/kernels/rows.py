@@ -163,7 +163,7 @@ def _format(x: Any) -> SimpleNamespace:
     single = x.dtype == types.float32
     c, T, fraction, bias = (Float32, np.float32, 23, 127) if single else (Float64, np.float64, 52, 1023)
     return SimpleNamespace(
-        ZERO=T(0), ONE=T(1), HALF=T(0.5), LOWEST=T(-np.inf),
+        ZERO=T(0), ONE=T(1), LOWEST=T(-np.inf),
         LOG2E=c.LOG2E, LN2=T(-c.LN2[0]), LN2_LOW=T(-c.LN2[1]), EXP=c.EXP,
         ROUNDER=T(1.5 * 2.0**fraction), UNIT=T(64 + bias), SHRINK=T(2.0**-64),
         # Beyond it x - max(x) is exact wherever its exponential is not 0.
@@ -179,9 +179,9 @@ def _exponential(x: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
     x is reduced by multiples of ln 2 without subtracting the largest first, which would round.
     """
     c = _format(x)
-    ZERO, ONE, HALF, LOG2E, LN2, LN2_LOW = c.ZERO, c.ONE, c.HALF, c.LOG2E, c.LN2, c.LN2_LOW
+    ZERO, ONE, LOG2E, LN2, LN2_LOW = c.ZERO, c.ONE, c.LOG2E, c.LN2, c.LN2_LOW
     ROUNDER, UNIT, FAR, CUT = c.ROUNDER, c.UNIT, c.FAR, c.CUT
-    COEFFICIENTS = tuple(reversed((HALF, *c.EXP)))
+    COEFFICIENTS = tuple(reversed(c.EXP))
 
     @inline
     def reference(largest: Any) -> Any:

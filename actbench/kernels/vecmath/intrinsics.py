@@ -35,18 +35,6 @@ def horner(typingctx: Any, x: Any, coefficients: Any) -> Any:
     return x(x, coefficients), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def wide_vectors(typingctx: Any) -> Any:
-    """Let the calling function use vectors of 512 bits, of which LLVM by itself takes half on many processors."""
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        # llvmlite's own `add` knows no attribute with a value.
-        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
-        return context.get_dummy_value()
-
-    return types.none(), codegen
-
-
 def _bitcast(source: Any, target: Any) -> Callable[..., Any]:
     @intrinsic  # type: ignore[untyped-decorator]
     def bitcast(typingctx: Any, x: Any) -> Any:
