@@ -92,7 +92,7 @@ def test_plots_draw_what_the_kernels_compute(declaration):
 
 def test_declared_kinks_part_the_pieces(declaration):
     for section in Subject(bind(declaration)).sections:
-        drawn = trace(section, -2.5, 2.5)
+        drawn = trace(section, -6.5, 6.5)
         inside = [k[0] for k in section.kinks if drawn.low < k[0] < drawn.high]
         assert {k[0] for k in section.kinks} <= {k.at for k in drawn.kinks}
         assert len(drawn.pieces) >= len(inside) + 1
@@ -103,7 +103,7 @@ def test_declared_kinks_part_the_pieces(declaration):
 def test_no_declared_kink_is_missing_from_its_declaration(elementwise):
     """What the search for jumps finds must be what is declared."""
     for section in Subject(bind(elementwise)).sections:
-        assert {k.at for k in trace(section, -2.5, 2.5).kinks} == {k[0] for k in section.kinks}
+        assert {k.at for k in trace(section, -6.5, 6.5).kinks} == {k[0] for k in section.kinks}
 
 
 def section_of(value, slope=np.zeros_like, kinks=()):

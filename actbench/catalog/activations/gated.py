@@ -76,11 +76,11 @@ def gelu(x: float) -> float:
 
 @activation(
     family="gated",
-    formula="x / (1 + exp(-2*sqrt(2/pi)*(x + 44715*x**3/1000000)))",
+    formula="x / (1 + exp(-2*sqrt(2/pi)*(x + 0.044715*x**3)))",
     derivative_formula=(
-        "1/(1 + exp(-2*sqrt(2/pi)*(x + 44715*x**3/1000000)))"
-        " + 2*sqrt(2/pi)*(x + 134145*x**3/1000000)*exp(-2*sqrt(2/pi)*(x + 44715*x**3/1000000))"
-        " / (1 + exp(-2*sqrt(2/pi)*(x + 44715*x**3/1000000)))**2"
+        "1/(1 + exp(-2*sqrt(2/pi)*(x + 0.044715*x**3)))"
+        " + 2*sqrt(2/pi)*(x + 0.134145*x**3)*exp(-2*sqrt(2/pi)*(x + 0.044715*x**3))"
+        " / (1 + exp(-2*sqrt(2/pi)*(x + 0.044715*x**3)))**2"
     ),
     derivative=primitives.gelu_tanh_slope,
     aliases=("gelu_new", "gelu_approximate"),

@@ -60,7 +60,7 @@ def smooth(c: Any, tools: Any) -> SimpleNamespace:
         """Return (y, e) with 1 / (1 + e^-(x + low)) = 2^-LIFT y (1 + e)."""
         y = SATURATED if x > SATURATED else x
         y = DAMPED if y < DAMPED else y
-        t, r, tail = reduced(-y, -low, TO_LIFTED)
+        t, r, tail = reduced(-y, -low if x == y else ZERO, TO_LIFTED)
         (q, q_low), p = series_pair(r, tail), power(t)
         large, small = (p, UNIT) if p > UNIT else (UNIT, p)
         s, s_low = fast_two_sum(large, small)
@@ -203,6 +203,7 @@ def smooth(c: Any, tools: Any) -> SimpleNamespace:
         """Return the derivative of silu at x + x_low."""
         y = -fabs(x)
         low = x_low if x < ZERO else -x_low
+        low = ZERO if y < DAMPED else low
         y = DAMPED if y < DAMPED else y
         d, d_low = two_sum(y, -SILU_ROOT)
         d_low += low - SILU_ROOT_LOW
