@@ -197,6 +197,16 @@ def ratio(x: float, y: float, low: float) -> float:
     return float(Fraction(x) / (Fraction(y) + Fraction(low))) if finite else math.nan
 
 
+SIXTH = 1 / 6
+SIXTH_LOW = 1 / 108086391056891904
+"""What rounding took from 1/6: 2^-56 (2/3)."""
+
+
+def sixth(x: float, low: float) -> float:
+    """(x + low) / 6, rounded once."""
+    return x * SIXTH + (product_tail(x, SIXTH) + (x * SIXTH_LOW + low * SIXTH))
+
+
 def gate(a: float, x: float, low: float) -> float:
     """a s(x + low), rounded once; ``low`` is what x lost to its own rounding."""
     return damped(a, sigmoid(x + low))

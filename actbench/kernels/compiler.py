@@ -149,11 +149,8 @@ def _specialized(
 ) -> Callable[..., Any]:
     if not widened or dtype != np.float32:
         return specialize(body, dtype, jitable, integers=integers)  # type: ignore[no-any-return]
-    wide, double, single = (
-        specialize(body, np.dtype(np.float64), jitable, integers=integers),
-        np.float64,
-        np.float32,
-    )
+    wide = specialize(body, np.dtype(np.float64), jitable, integers=integers)
+    double, single = np.float64, np.float32
     if widened == 1:
         return jitable(lambda x, *params: single(wide(double(x), *params)))  # type: ignore[no-any-return]
     return jitable(lambda x, y, *params: single(wide(double(x), double(y), *params)))  # type: ignore[no-any-return]

@@ -23,7 +23,7 @@ _INLINE = {"forceinline": True, **LIGHT}
 
 def _scalar(name: str) -> Callable[..., Any]:
     """Choose the float32 function where every argument is float32, else the float64 one."""
-    narrow, wide = getattr(float32, name), getattr(float64, name)
+    narrow, wide = getattr(float32.functions, name), getattr(float64.functions, name)
     double = np.float64
     arity = len(inspect.signature(getattr(primitives, name)).parameters)
     if arity == 1:
@@ -73,6 +73,7 @@ def _row_log_sum_exp(x: Any) -> Any:
     return np.float64(largest) + primitives.log_total(primitives.row_exp_rest(x, largest))
 
 
+_log = float64.functions.log
 _LOG2E, (_LN2, _LN2_LOW) = Float64.LOG2E, Float64.LN2
 _EXP = (np.float64(1.0), np.float64(1.0), *Float64.EXP)
 _ROUNDER = np.float64(1.5 * 2.0**52)
@@ -105,7 +106,7 @@ def _power_of_two(k: Any) -> Any:
 
 
 def _log_of(m: Any, k: Any) -> Any:
-    return fma(k, _LN2, fma(k, _LN2_LOW, float64.log(m)))
+    return fma(k, _LN2, fma(k, _LN2_LOW, _log(m)))
 
 
 def _probability(target: Any, c: Any) -> Any:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from actbench.catalog import primitives
 from actbench.catalog.declaration import Kink, Param
-from actbench.catalog.primitives import copysign, damped, gate, product_tail, sigmoid_slope, sum_tail
+from actbench.catalog.primitives import (
+    SIXTH,
+    SIXTH_LOW,
+    copysign,
+    damped,
+    gate,
+    product_tail,
+    sigmoid_slope,
+    sixth,
+    sum_tail,
+)
 from actbench.catalog.registry import activation
 
 
@@ -95,13 +105,8 @@ def gelu_tanh(x: float) -> float:
     return primitives.gelu_tanh(x)
 
 
-_SIXTH = 1 / 6
-_SIXTH_LOW = 1 / 108086391056891904  # 1/6 - _SIXTH is 2^-56 (2/3)
-
-
 def _hardswish_slope(x: float) -> float:
-    s = 2.0 * x + 3.0
-    slope = s * _SIXTH + (product_tail(s, _SIXTH) + (s * _SIXTH_LOW + sum_tail(2.0 * x, 3.0) * _SIXTH))
+    slope = sixth(2.0 * x + 3.0, sum_tail(2.0 * x, 3.0))
     return 0.0 if x < -3.0 else (1.0 if x > 3.0 else slope)
 
 
@@ -124,7 +129,7 @@ def _hardswish_slope(x: float) -> float:
 )
 def hardswish(x: float) -> float:
     """Hard swish: swish with a piecewise linear gate."""
-    h = x * _SIXTH
+    h = x * SIXTH
     s = x + 3.0
-    low = product_tail(h, s) + ((product_tail(x, _SIXTH) + x * _SIXTH_LOW) * s + h * sum_tail(x, 3.0))
+    low = product_tail(h, s) + ((product_tail(x, SIXTH) + x * SIXTH_LOW) * s + h * sum_tail(x, 3.0))
     return copysign(0.0, x) if x <= -3.0 else (x if x >= 3.0 else copysign(h * s + low, x))

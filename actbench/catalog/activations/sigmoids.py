@@ -5,7 +5,16 @@ from __future__ import annotations
 from actbench.catalog import primitives
 from actbench.catalog.declaration import Kink, Param
 from actbench.catalog.domain import Domain
-from actbench.catalog.primitives import copysign, fabs, maximum, minimum, product_tail, ratio, sum_tail
+from actbench.catalog.primitives import (
+    SIXTH,
+    copysign,
+    fabs,
+    maximum,
+    minimum,
+    ratio,
+    sixth,
+    sum_tail,
+)
 from actbench.catalog.registry import activation
 
 
@@ -127,15 +136,11 @@ def softsign(x: float) -> float:
     return copysign(ratio(a, 1.0 + a, sum_tail(1.0, a)), x)
 
 
-_SIXTH = 1 / 6
-_SIXTH_LOW = 1 / 108086391056891904  # 1/6 - _SIXTH is 2^-56 (2/3)
-
-
 @activation(
     family="sigmoid",
     formula="max(0, min(1, x/6 + 1/2))",
     derivative_formula="1/6 if abs(x) < 3 else 0",
-    derivative=lambda x: _SIXTH if fabs(x) < 3.0 else 0.0,
+    derivative=lambda x: SIXTH if fabs(x) < 3.0 else 0.0,
     wide=True,
     aliases=("hard_sigmoid",),
     range="[0, 1]",
@@ -148,6 +153,5 @@ _SIXTH_LOW = 1 / 108086391056891904  # 1/6 - _SIXTH is 2^-56 (2/3)
 )
 def hardsigmoid(x: float) -> float:
     """Hard sigmoid: a straight line between two levels."""
-    s = maximum(x, -3.0) + 3.0
-    low = product_tail(s, _SIXTH) + (s * _SIXTH_LOW + sum_tail(maximum(x, -3.0), 3.0) * _SIXTH)
-    return minimum(s * _SIXTH + low, 1.0)
+    y = maximum(x, -3.0)
+    return minimum(sixth(y + 3.0, sum_tail(y, 3.0)), 1.0)

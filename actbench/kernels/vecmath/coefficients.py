@@ -28,8 +28,6 @@ class Float32:
     SQRT_HALF = _float32(0.70710677)[0]
     # below it e^x is 0
     EXP_LOW = _float32(-105.0)[0]
-    # above it e^x overflows
-    EXP_MAX = _float32(88.72283)[0]
     # above that, by less than half a power of 2
     EXP_HIGH = _float32(88.78534)[0]
     # below it x e^x is 0
@@ -103,8 +101,6 @@ class Float64:
     SQRT_HALF = _float64(0.7071067811865476)[0]
     # below it e^x is 0
     EXP_LOW = _float64(-747.0)[0]
-    # above it e^x overflows
-    EXP_MAX = _float64(709.782712893384)[0]
     # above that, by less than half a power of 2
     EXP_HIGH = _float64(709.845212893384)[0]
     # below it x e^x is 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 from . import wide
 from .coefficients import Float32
 from .elementary import elementary
@@ -40,35 +42,5 @@ MAX_ULP = {
 }
 
 _elementary = elementary(Float32)
-_smooth = smooth(Float32, _elementary)
-exp = _elementary.exp
-expm1 = _elementary.expm1
-log = _elementary.log
-log1p = _elementary.log1p
-tanh = _elementary.tanh
-erf = _elementary.erf
-erfc = _elementary.erfc
-sqrt = _elementary.sqrt
-fabs = _elementary.fabs
-copysign = _elementary.copysign
-maximum = _elementary.maximum
-minimum = _elementary.minimum
-sin = _elementary.sin
-cos = _elementary.cos
-floor = _elementary.floor
-product_tail = _elementary.product_tail
-sum_tail = _elementary.sum_tail
-ratio = _elementary.ratio
-sigmoid = _smooth.sigmoid
-sigmoid_slope = _smooth.sigmoid_slope
-tanh_slope = _smooth.tanh_slope
-silu = _smooth.silu
-silu_slope = wide.functions.silu_slope
-gate = wide.functions.gate
-softplus = wide.functions.softplus
-mish = _smooth.mish
-mish_slope = wide.functions.mish_slope
-gelu = wide.functions.gelu
-gelu_slope = wide.functions.gelu_slope
-gelu_tanh = _smooth.gelu_tanh
-gelu_tanh_slope = wide.functions.gelu_tanh_slope
+# What `wide` has takes the place of the float32 one.
+functions = SimpleNamespace(**vars(_elementary) | vars(smooth(Float32, _elementary)) | vars(wide.functions))

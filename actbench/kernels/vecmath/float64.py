@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 from .coefficients import Float64
 from .elementary import elementary
 from .smooth import smooth
@@ -40,35 +42,4 @@ MAX_ULP = {
 }
 
 _elementary = elementary(Float64)
-_smooth = smooth(Float64, _elementary)
-exp = _elementary.exp
-expm1 = _elementary.expm1
-log = _elementary.log
-log1p = _elementary.log1p
-tanh = _elementary.tanh
-erf = _elementary.erf
-erfc = _elementary.erfc
-sqrt = _elementary.sqrt
-fabs = _elementary.fabs
-copysign = _elementary.copysign
-maximum = _elementary.maximum
-minimum = _elementary.minimum
-sin = _elementary.sin
-cos = _elementary.cos
-floor = _elementary.floor
-product_tail = _elementary.product_tail
-sum_tail = _elementary.sum_tail
-ratio = _elementary.ratio
-sigmoid = _smooth.sigmoid
-sigmoid_slope = _smooth.sigmoid_slope
-tanh_slope = _smooth.tanh_slope
-silu = _smooth.silu
-silu_slope = _smooth.silu_slope
-gate = _smooth.gate
-softplus = _smooth.softplus
-mish = _smooth.mish
-mish_slope = _smooth.mish_slope
-gelu = _smooth.gelu
-gelu_slope = _smooth.gelu_slope
-gelu_tanh = _smooth.gelu_tanh
-gelu_tanh_slope = _smooth.gelu_tanh_slope
+functions = SimpleNamespace(**vars(_elementary) | vars(smooth(Float64, _elementary)))

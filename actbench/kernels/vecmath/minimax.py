@@ -305,10 +305,6 @@ def constants(form: Format) -> dict[str, tuple[str, list[mpf]]]:
         "HALF_PI": ("pi / 2 in two parts", form.parts(mp.pi / 2, 2)),
         "SQRT_HALF": ("sqrt(1/2)", [form.round(mp.sqrt(mpf(1) / 2))]),
         "EXP_LOW": ("below it e^x is 0", [form.round(mp.floor((least - p) * ln2 - 1))]),
-        "EXP_MAX": (
-            "above it e^x overflows",
-            [form.truncate((2 - least) * ln2 + mp.log(1 - mp.ldexp(1, -p) / 2), p)],
-        ),
         "EXP_HIGH": (
             "above that, by less than half a power of 2",
             [form.round((2 - least) * ln2 + mpf(1) / 16)],

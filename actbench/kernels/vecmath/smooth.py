@@ -187,9 +187,10 @@ def smooth(c: Any, tools: Any) -> SimpleNamespace:
         p = power(t)
         s = p * SINK
         m = fma(s, q, s - ONE)  # e^d - 1
-        high, low = two_sum(n, at * m)
-        low += fma(at, m, -(at * m)) + fma(at_low, m, n_low)
-        b, b_low = two_sum(ONE + at, at * m)
+        w, w_low = two_product(at, m)
+        high, low = two_sum(n, w)
+        low += w_low + fma(at_low, m, n_low)
+        b, b_low = two_sum(ONE + at, w)
         b_low += (ONE - (ONE + at)) + at + at_low
         y, e = reciprocal(b, b_low)
         y, y_low = two_product(y, y)
