@@ -24,10 +24,8 @@ class Function(ABC):
     """One activation or loss, callable on arrays; its kernels are compiled on first use."""
 
     passes: ClassVar[tuple[str, ...]]
-    _integers: ClassVar[bool]
-    """Whether integer literals in the bodies are numbers rather than counts."""
     _scalars: ClassVar[int] = 0
-    """Operands of a scalar body, which may work in float64 for float32 arrays; 0 for bodies with loops."""
+    """Operands of a scalar body; 0 for bodies with loops, in which integer literals are counts, not numbers."""
     _streams: ClassVar[Mapping[str, int]]
     """Arrays of the main input's size that a pass reads and writes."""
     _templates: ClassVar[Mapping[str, str]]
@@ -200,8 +198,8 @@ class Function(ABC):
                 bodies,
                 dtype,
                 (out, numbers, *inputs),
-                integers=self._integers,
-                widened=self._scalars if self.declaration.wide else 0,
+                scalars=self._scalars,
+                wide=self.declaration.wide,
                 options=options,
             )
             self._kernels[key] = kernel

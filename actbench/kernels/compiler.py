@@ -32,17 +32,16 @@ from numba.core.compiler import CompileResult
 from numba.core.registry import cpu_target
 from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
-from numba.extending import register_jitable
 
 from actbench.catalog.errors import UsageError
 from actbench.kernels.arrays import compute_dtype
 from actbench.kernels.operands import LIGHT, Operand
+from actbench.kernels.scalar import jitable, number_body
 from actbench.kernels.specialize import digest, specialize
 from actbench.kernels.workload import Compilation
 
 _LOCK = threading.RLock()
 _OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False, **LIGHT}
-jitable = register_jitable(forceinline=True, **LIGHT)
 
 
 @dataclass(frozen=True)
@@ -144,18 +143,6 @@ def array(dtype: np.dtype[Any] | type, ndim: int = 1, *, output: bool = False, l
     return numba.types.Array(numba.from_dtype(np.dtype(dtype)), ndim, layout, readonly=not output)
 
 
-def _specialized(
-    body: Callable[..., Any], dtype: np.dtype[Any], integers: bool, widened: int
-) -> Callable[..., Any]:
-    if not widened or dtype != np.float32:
-        return specialize(body, dtype, jitable, integers=integers)  # type: ignore[no-any-return]
-    wide = specialize(body, np.dtype(np.float64), jitable, integers=integers)
-    double, single = np.float64, np.float32
-    if widened == 1:
-        return jitable(lambda x, *params: single(wide(double(x), *params)))  # type: ignore[no-any-return]
-    return jitable(lambda x, y, *params: single(wide(double(x), double(y), *params)))  # type: ignore[no-any-return]
-
-
 def operand(dtype: np.dtype[Any], *, output: bool = False) -> Any:
     """The Numba type of an elementwise operand: an array of any shape that is contiguous."""
     return Operand(dtype.name)
@@ -167,19 +154,20 @@ def compile_kernel(
     dtype: np.dtype[Any],
     signature: tuple[Any, ...],
     *,
-    integers: bool,
-    widened: int = 0,
+    scalars: int,
+    wide: bool = False,
     options: tuple[Any, ...] = (),
 ) -> Kernel:
     """The kernel that ``template`` makes of ``bodies`` in the format ``dtype``, from disk where it is there.
 
-    ``widened`` is how many leading arguments of the bodies are float64 although the dtype is float32.
+    ``scalars`` is how many leading arguments of the bodies are operands, 0 for bodies with loops; ``wide`` lets scalar
+    ones work in float64 where the dtype is float32.
     ``options`` are further arguments of the template (plain values), part of the kernel's identity.
     """
     if numba.config.DISABLE_JIT:
         raise UsageError("NUMBA_DISABLE_JIT is set: unset it, the kernels exist only compiled")
     identity = (_toolchain(), template.__qualname__, [digest(b) for b in bodies], dtype.name)
-    key = hashlib.sha256(repr((*identity, signature, integers, widened, options)).encode()).hexdigest()[:40]
+    key = hashlib.sha256(repr((*identity, signature, scalars, wide, options)).encode()).hexdigest()[:40]
     with _LOCK:
         cache = _TimedCache(key)
         cached = cache.entry is not None
@@ -188,7 +176,11 @@ def compile_kernel(
             from actbench.kernels import lowering
 
             lowering.install()
-            bodies = tuple(_specialized(b, compute_dtype(dtype), integers, widened) for b in bodies)
+            compute = compute_dtype(dtype)
+            if scalars:
+                bodies = tuple(number_body(b, compute, scalars, wide=wide) for b in bodies)
+            else:
+                bodies = tuple(specialize(b, compute, jitable, integers=False) for b in bodies)
             # Numba numbers its functions from 1 in every process, and the number is all that tells the symbols of
             # one template's kernels apart: two that were compiled in two processes and are loaded into a third
             # would be one symbol, and the second would silently run the first one's code.

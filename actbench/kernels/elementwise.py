@@ -27,7 +27,6 @@ class Elementwise(Function):
     """An activation that maps each element by itself."""
 
     passes: ClassVar[tuple[str, ...]] = ("forward", "derivative", "backward")
-    _integers = True
     _scalars = 1
     _streams: ClassVar = {"forward": 2, "derivative": 2, "backward": 3}
     _templates: ClassVar = {"forward": "forward", "derivative": "forward", "backward": "backward"}

@@ -52,7 +52,6 @@ def _is_arithmetic(body: Callable[..., Any]) -> bool:
 class PairwiseLoss(Loss):
     """A loss of one prediction and one target at a time."""
 
-    _integers = True
     _scalars = 2
     _streams: ClassVar = {"forward": 2, "backward": 3}
     _templates: ClassVar = {"forward": "loss_sum", "backward": "loss_backward"}
@@ -217,7 +216,6 @@ class PairwiseLoss(Loss):
 class ClassificationLoss(Loss):
     """A loss of a row of logits against a class index, a one-hot row or a soft target."""
 
-    _integers = False
     _streams: ClassVar = {"forward": 1, "backward": 2}
     _templates: ClassVar = {"forward": "row_losses", "backward": "row_losses_backward"}
 
@@ -410,7 +408,6 @@ class _ClassRows:
 class SequenceLoss(Loss):
     """A loss of a score matrix over time against a label sequence, in batches."""
 
-    _integers = False
     _streams: ClassVar = {"forward": 1, "backward": 2}
     _templates: ClassVar = {"forward": "sequences", "backward": "sequences_backward"}
 

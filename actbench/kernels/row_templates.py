@@ -25,7 +25,7 @@ from actbench.kernels.lanes import (
 )
 from actbench.kernels.reduce import SPAN
 from actbench.kernels.rows import add, stack, totals
-from actbench.kernels.templates import product, value_of_two
+from actbench.kernels.templates import among_members, product
 from actbench.kernels.vecmath.intrinsics import wide_vectors
 
 Kernel = Callable[..., Any]
@@ -85,12 +85,12 @@ def sum_of_products(body: Body) -> Kernel:
 
 def loss_sum(body: Body, *members: float) -> Kernel:
     """Partial sums of l(pred, target), a span each, as a number and what it lacks."""
-    return _sum(value_of_two(body, *members))
+    return _sum(among_members(body, *members))
 
 
 def wide_loss_sum(body: Body, *members: float) -> Kernel:
     """The same of float32 arrays with every term in float64: as fast where memory sets the pace."""
-    value = value_of_two(body, *members)
+    value = among_members(body, *members)
 
     @inline
     def wide(a: Any, b: Any, *params: Any) -> Any:

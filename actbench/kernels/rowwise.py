@@ -39,7 +39,6 @@ class Rowwise(Function):
     """An activation whose outputs depend on a whole row."""
 
     passes: ClassVar[tuple[str, ...]] = ("forward", "backward")
-    _integers = False
     _streams: ClassVar = {"forward": 2, "backward": 3}
     _templates: ClassVar = {"forward": "rows", "backward": "rows_backward"}
     _own = "x"

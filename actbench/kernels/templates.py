@@ -11,7 +11,7 @@ from typing import Any
 from numba.extending import register_jitable
 
 from actbench.kernels.operands import LANES, LIGHT, elements, extent, give, load, store, streams, take, tile
-from actbench.kernels.vecmath.intrinsics import wide_vectors
+from actbench.kernels.vecmath.intrinsics import interleave, wide_vectors
 
 Kernel = Callable[..., Any]
 Body = Callable[..., Any]
@@ -21,47 +21,30 @@ ELEMENTWISE = frozenset(
 _inline: Callable[[Body], Body] = register_jitable(forceinline=True, **LIGHT)
 
 
-def _value(body: Body) -> Body:
-    """NaN in, NaN out, said once for all elementwise bodies: comparisons would turn it into a number."""
+def among_members(body: Body, *members: float) -> Body:
+    """A body of two numbers: NaN for a second one outside the members, if there are any."""
+    if not members:
+        return body
+    low, high = members
+    NAN = float("nan")
 
     @_inline
-    def value(x: Any, *params: Any) -> Any:
-        return body(x, *params) if x == x else x
+    def member_value(a: Any, b: Any, *params: Any) -> Any:
+        return body(a, b, *params) if b in (low, high) else NAN
 
-    return value
-
-
-def value_of_two(body: Body, *members: float) -> Body:
-    """A body of two numbers: NaN for NaN, and for a second one outside the members, if there are any."""
-    if members:
-        low, high = members
-        NAN = float("nan")
-
-        @_inline
-        def member_value(a: Any, b: Any, *params: Any) -> Any:
-            return body(a, b, *params) if (a == a and b in (low, high)) else NAN
-
-        return member_value
-
-    @_inline
-    def value(a: Any, b: Any, *params: Any) -> Any:
-        return body(a, b, *params) if (a == a and b == b) else a + b
-
-    return value
+    return member_value
 
 
 def product(body: Body) -> Body:
-    value = _value(body)
-
     @_inline
     def product(g: Any, x: Any, *params: Any) -> Any:
-        return g * value(x, *params)
+        return g * body(x, *params)
 
     return product
 
 
 def _scaled(body: Body, *members: float) -> Body:
-    value = value_of_two(body, *members)
+    value = among_members(body, *members)
 
     @_inline
     def scaled(a: Any, b: Any, scale: Any, *params: Any) -> Any:
@@ -75,7 +58,7 @@ def _with_array(body: Body, position: int) -> Body:
 
     @_inline
     def value(x: Any, w: Any, *params: Any) -> Any:
-        return body(x, *params[:position], w, *params[position:]) if x == x else x
+        return body(x, *params[:position], w, *params[position:])
 
     return value
 
@@ -108,6 +91,7 @@ def _elementwise(value: Body) -> Body:
             count, target, sources = take(y, xs, room, rooms, done, size, past)
             for i in range((count + LANES - 1) & -LANES):
                 store(target, i, value(*load(sources, i), *params))
+            interleave()
             done = give(y, room, done, size, count, past)
         return size >= 0
 
@@ -116,7 +100,7 @@ def _elementwise(value: Body) -> Body:
 
 def forward(body: Body) -> Kernel:
     """out = f(x)."""
-    return _elementwise(_value(body))
+    return _elementwise(body)
 
 
 def backward(body: Body) -> Kernel:
@@ -136,7 +120,7 @@ def backward_with_array(body: Body, position: int) -> Kernel:
 
 def loss_elements(body: Body, *members: float) -> Kernel:
     """out = l(pred, target)."""
-    return _elementwise(value_of_two(body, *members))
+    return _elementwise(among_members(body, *members))
 
 
 def loss_backward(body: Body, *members: float) -> Kernel:

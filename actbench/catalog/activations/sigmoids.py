@@ -21,7 +21,7 @@ from actbench.catalog.registry import activation
 def _softplus_beta(x: float, beta: float, threshold: float) -> float:
     u = -fabs(beta * x)
     slope = -(primitives.damped(fabs(x), primitives.sigmoid(u)) + primitives.softplus(u) / beta) / beta
-    return slope if beta * x <= threshold else 0.0
+    return 0.0 if beta * x > threshold else slope
 
 
 @activation(
@@ -64,7 +64,7 @@ def tanh(x: float) -> float:
     family="smooth rectifier",
     formula="log(1 + exp(beta*x)) / beta if beta*x <= threshold else x",
     derivative_formula="1 / (1 + exp(-beta*x)) if beta*x <= threshold else 1",
-    derivative=lambda x, beta, threshold: primitives.sigmoid(beta * x) if beta * x <= threshold else 1.0,
+    derivative=lambda x, beta, threshold: 1.0 if beta * x > threshold else primitives.sigmoid(beta * x),
     gradients={"beta": _softplus_beta},
     params={
         "beta": Param(

@@ -95,3 +95,49 @@ def wide_vectors(typingctx: Any) -> Any:
         return context.get_dummy_value()
 
     return types.none(), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def interleave(typingctx: Any) -> Any:
+    """Let LLVM work on four vectors side by side in the loop that ends where it is called.
+
+    Left alone it takes one where the body has dozens of operations, each of which then waits for the one before: gelu
+    0.95 ns an element, not 1.20, sigmoid's backward pass 0.39, not 0.43.
+    """
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        module = builder.module
+        hint = [ir.MetaDataString(module, "llvm.loop.interleave.count"), ir.IntType(32)(4)]
+        node = module.add_metadata([ir.MetaDataString(module, f"loop {len(module.metadata)}")])
+        # What tells one loop from another is that its metadata names itself first.
+        node.operands = (node, module.add_metadata(hint))
+        _latch(builder).set_metadata("llvm.loop", node)
+        return context.get_dummy_value()
+
+    return types.none(), codegen
+
+
+def _latch(builder: Any) -> Any:
+    """The jump back of the loop that has just ended: its head is the nearest block above that is on a way to itself."""
+    after = {block: _targets(block) for block in builder.function.blocks}
+    head = builder.block
+    while not (latches := [block for block in _reached(head, after) if head in after[block]]):
+        head = next(block for block in after if head in after[block])
+    return latches[0].terminator
+
+
+def _targets(block: Any) -> list[Any]:
+    operands = () if block.terminator is None else block.terminator.operands
+    return [operand for operand in operands if isinstance(operand, ir.Block)]
+
+
+def _reached(start: Any, after: dict[Any, list[Any]]) -> list[Any]:
+    """The blocks that control may go on to from the end of ``start``."""
+    found: dict[Any, None] = {}
+    left = [start]
+    while left:
+        for block in after[left.pop()]:
+            if block not in found:
+                found[block] = None
+                left.append(block)
+    return list(found)
