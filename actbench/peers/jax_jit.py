@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import time
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from actbench.peers.base import Description, Peer, Prepared, Request, Table, Tables, version
+from actbench.peers.base import Description, Params, Peer, Prepared, Request, Table, Tables, version
 
 _POOL = "tf_XLAEigen"  # what XLA calls the threads that share the work of one operation
 
@@ -30,7 +31,19 @@ def _bodies() -> Table:
     def cross_entropy(y: Any, t: Any) -> Any:
         return jnp.mean(logsumexp(y, axis=-1) - jnp.take_along_axis(y, t[:, None], axis=-1)[:, 0])
 
+    def ctc_with_logits(p: Params) -> Any:
+        import optax
+
+        def loss(x: Any, labels: Any) -> Any:
+            steps, count, _ = x.shape
+            paddings = jnp.zeros((count, steps), x.dtype), jnp.zeros(labels.shape, x.dtype)
+            each = optax.ctc_loss(x.swapaxes(0, 1), paddings[0], labels, paddings[1], blank_id=p["blank"])
+            return jnp.mean(each) / (labels.shape[1] if p["mean_by"] == "target_lengths" else 1)
+
+        return loss
+
     return {
+        **({"ctc_with_logits": ctc_with_logits} if find_spec("optax") else {}),
         "identity": lambda p: jnp.copy,
         "step": lambda p: lambda x: jnp.heaviside(x, p["values"]),
         "relu": lambda p: nn.relu,
@@ -79,7 +92,7 @@ class JaxJit(Peer):
     name = "jax"
     packages = ("jax", "jaxlib")
     extra = "jax"
-    notes: ClassVar = {"prelu": "leaky_relu with the same slope"}
+    notes: ClassVar = {"prelu": "leaky_relu with the same slope", "ctc_with_logits": "optax.ctc_loss"}
 
     def __init__(self) -> None:
         self._threads: int | None = None

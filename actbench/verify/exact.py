@@ -81,9 +81,8 @@ def _finite(value: Any) -> bool:
 
 def value(declaration: Declaration, values: Mapping[str, Any]) -> float:
     """The formula's value, rounded once to float64. ``values`` are the operands and the parameters of the bodies."""
-    mp = context()
-    with mp.workprec(precision(values)):
-        return float(evaluate(declaration.formula, values))
+    with context().workprec(precision(values)):
+        return float(_value(declaration, values))
 
 
 def derivative(declaration: Declaration, values: Mapping[str, Any], wrt: str) -> float:
@@ -91,13 +90,29 @@ def derivative(declaration: Declaration, values: Mapping[str, Any], wrt: str) ->
 
     By mpmath's differences at several times the precision; not for kinks. NaN outside the domain.
     """
+    with context().workprec(precision(values)):
+        return float(_derivative(declaration, values, wrt))
+
+
+def error(declaration: Declaration, values: Mapping[str, Any], wrt: str | None, got: float) -> float:
+    """How far ``got`` is from the value, or from the derivative with respect to a name, in ULPs of float64."""
     mp = context()
     with mp.workprec(precision(values)):
-        point = mp.mpf(float(values[wrt]))
-        try:
-            return float(mp.diff(lambda t: evaluate(declaration.formula, {**values, wrt: t}), point))
-        except (ValueError, TypeError, ZeroDivisionError):
-            return math.nan  # A complex value: the difference stepped out of the domain.
+        true = _value(declaration, values) if wrt is None else _derivative(declaration, values, wrt)
+        return float(abs(mp.mpf(got) - true) / math.ulp(float(true)))
+
+
+def _value(declaration: Declaration, values: Mapping[str, Any]) -> Any:
+    return evaluate(declaration.formula, values)
+
+
+def _derivative(declaration: Declaration, values: Mapping[str, Any], wrt: str) -> Any:
+    mp = context()
+    point = mp.mpf(float(values[wrt]))
+    try:
+        return mp.diff(lambda t: _value(declaration, {**values, wrt: t}), point)
+    except (ValueError, TypeError, ZeroDivisionError):
+        return mp.nan  # a complex value: the difference stepped out of the domain
 
 
 def rows(declaration: Declaration, arguments: Sequence[Sequence[float]], *params: Any) -> Any:

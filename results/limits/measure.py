@@ -1,14 +1,16 @@
 """Hold what was measured against the limits the kernels aim at: ``python results/limits/measure.py RUN.json...``.
 
 Takes the cells of runs of ``actbench bench --all --preset peers``, measures what such a run does not hold (long and
-short rows, CTC, calls on 1 and 64 elements, two threads against one, 16-bit formats, compilation), and writes
-limits.json and limits.md beside itself: a row a target with its figure, the figure wanted, and where it is worst.
+short rows, CTC, calls on 1 and 64 elements, two threads against one, 16-bit formats, compilation), adds what
+accuracy.py found, and writes limits.json and limits.md beside itself: a row a target with its figure, the figure
+wanted, and where it is worst.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -263,6 +265,25 @@ def compilation() -> Iterator[Row]:
     )
 
 
+def accuracy(rows: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
+    """The largest errors that accuracy.py found."""
+    rows = list(rows)
+    kinds = (
+        ("forward", 1.0, SINGLES),
+        ("derivative", 2.0, SINGLES),
+        ("forward", 0.51, HALVES),
+        ("derivative", 0.51, HALVES),
+        ("sum", 1.0, SINGLES),
+        ("rows", 1.0, SINGLES),
+    )
+    for pass_, wanted, dtypes in kinds:
+        for dtype in dtypes:
+            found = [row for row in rows if (row["pass"], row["dtype"]) == (pass_, dtype)]
+            errors = {row["name"]: math.inf if row["wrong"] else row["largest"] for row in found}
+            where = f"{pass_} {dtype}, {max((row['inputs'] for row in found), default=0)} inputs each"
+            yield worst("error", where, errors, wanted, sense="at most", unit="ULP")
+
+
 def table(rows: Sequence[Row]) -> Table:
     """The rows, as they are published."""
     met = sum(row.verdict == "met" for row in rows)
@@ -287,6 +308,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("runs", nargs="*", type=Path, metavar="RUN.json")
     parser.add_argument("--rounds", type=int, default=20, help="of what is measured here")
+    parser.add_argument(
+        "--accuracy", type=Path, default=HERE / "accuracy.json", help="what accuracy.py wrote"
+    )
     parser.add_argument("--output", type=Path, default=HERE)
     given = parser.parse_args()
     cells = [m for path in given.runs for m in load_run(path).cells]
@@ -300,6 +324,7 @@ def main() -> None:
         *two_threads(given.rounds),
         *half_formats(torch, **options),
         *compilation(),
+        *(accuracy(json.loads(given.accuracy.read_text())["rows"]) if given.accuracy.exists() else ()),
     ]
     document = {
         "machine": asdict(this_machine()),

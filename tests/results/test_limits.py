@@ -111,3 +111,14 @@ def test_the_table_counts_what_is_met(limits: ModuleType) -> None:
     table = limits.table(rows)
     assert table.title == "1 of 2 targets met"
     assert table.rows[1] == ("a", "c", "0.500 s", "at most 0.4 s", "short", "")
+
+
+def test_the_largest_error_decides_and_a_wrong_nan_is_infinite(limits: ModuleType) -> None:
+    audit = {"pass": "forward", "dtype": "float32", "largest": 0.9, "inputs": 8, "wrong": 0}
+    rows = [{**audit, "name": "relu"}, {**audit, "name": "tanh", "largest": 0.95}]
+    found = {row.where: row for row in limits.accuracy(rows)}
+    row = found["forward float32, 8 inputs each"]
+    assert (row.figure, row.verdict, row.worst) == (0.95, "met", "tanh; 0 of 2 short")
+    rows.append({**audit, "name": "elu", "wrong": 1})
+    row = next(iter(limits.accuracy(rows)))
+    assert (row.verdict, row.worst) == ("short", "elu; 1 of 3 short")
