@@ -75,7 +75,8 @@ def result(out: Array, given: Array | None) -> Any:
     return out if given is not None or out.ndim else out[()]
 
 
-def _plain(x: Array, dtype: np.dtype[Any]) -> bool:
+def plain(x: Array, dtype: np.dtype[Any]) -> bool:
+    """Whether a kernel can work on x in its place."""
     return bool(x.dtype == dtype and x.flags.c_contiguous and x.flags.aligned and x.dtype.isnative)
 
 
@@ -88,7 +89,7 @@ def _clash(x: Array, out: Array) -> bool:
 
 def contiguous(x: Array, dtype: np.dtype[Any]) -> Array:
     """x itself where a kernel can read it, else a contiguous copy in the dtype."""
-    return x if _plain(x, dtype) else np.ascontiguousarray(x, dtype=dtype)
+    return x if plain(x, dtype) else np.ascontiguousarray(x, dtype=dtype)
 
 
 def elementwise(
@@ -137,8 +138,10 @@ def elementwise(
 def _flat(arrays: Sequence[Array], dtype: np.dtype[Any]) -> list[Array] | None:
     """One-dimensional views where all arrays are of one shape and order, contiguous and in the dtype, else None.
 
-    The dtype of the views is that very object, because a kernel compares no more than its address.
+    The dtype of the views is that very object, because a kernel compares no more than its address; nor does it know
+    subclasses such as memory maps, whose memory is as good.
     """
+    arrays = [np.asarray(x) for x in arrays]
     out = arrays[0]
     if any(x.shape != out.shape or x.dtype != dtype or not x.flags.aligned or _clash(x, out) for x in arrays):
         return None

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from numpy import empty_like, ndarray
 
 from actbench.catalog.declaration import Declaration, Param
 from actbench.catalog.errors import ParameterError, UsageError
+from actbench.kernels import threads as pool
 from actbench.kernels.arrays import Array, dtype_named
 from actbench.kernels.workload import Compilation, Workload
 
@@ -36,6 +40,8 @@ class Function(ABC):
     def __init__(self, declaration: Declaration) -> None:
         self.declaration = declaration
         self._kernels: dict[tuple[Any, ...], Kernel] = {}
+        # Looking up defaults and kernels anew would cost a call on one element 10 us instead of 2.
+        self._ready: dict[Any, dict[Any, tuple[Callable[..., bool], tuple[Any, ...]]]] = defaultdict(dict)
 
     def __repr__(self) -> str:
         return f"<actbench {self.kind} {self.name}>"
@@ -151,6 +157,61 @@ class Function(ABC):
             for name in self.declaration.body_params
         )
 
+    def _call(
+        self,
+        pass_: Any,
+        x: Any,
+        operands: tuple[Any, ...],
+        out: Array | None,
+        threads: int | None,
+        given: Mapping[str, Any],
+    ) -> Any:
+        """A pass: at once where one thread does it and a call like it was made before, else by way of ``_map``.
+
+        ``pass_`` names all that tells it from others, beside the dtype and the parameters given.
+        """
+        count = pool.default if threads is None else threads
+        if type(x) is ndarray and (count == 1 or (count > 1 and x.size < 2 * pool.ELEMENTS)):
+            try:
+                ready = self._ready[pass_].get((x.dtype, *given.items()) if given else x.dtype)
+            except TypeError:  # a parameter without a hash, such as an array
+                ready = None
+            if ready is not None:
+                target = empty_like(x) if out is None else out
+                # The kernel itself looks at shapes, order and overlap, and declines what it cannot do.
+                if ready[0](target, ready[1], operands):
+                    return target
+        return self._map(pass_, operands, out, threads, given)
+
+    def _map(
+        self,
+        pass_: Any,
+        operands: tuple[Any, ...],
+        out: Array | None,
+        threads: int | None,
+        given: Mapping[str, Any],
+    ) -> Any:
+        """A pass with all checks and conversions; it may ``_remember`` what the next call like it needs."""
+        raise NotImplementedError
+
+    def _remember(
+        self,
+        pass_: Any,
+        dtype: np.dtype[Any],
+        given: Mapping[str, Any],
+        call: Callable[..., bool],
+        params: tuple[Any, ...],
+    ) -> None:
+        """Keep a kernel and its parameters at hand: to check and convert them anew costs a call 15 us."""
+        ready = self._ready[pass_]
+        if len(ready) > 256:
+            ready.clear()
+        key: Any = (dtype, *given.items()) if given else dtype
+        # -0.0 and 0.0 are one key, but two slopes; an array is no key at all.
+        with contextlib.suppress(TypeError, ValueError):
+            if 0 not in given.values():
+                ready[key] = call, params
+
     def _pass(self, pass_: str) -> tuple[str, Callable[..., Any]]:
         """The template and the body of a pass."""
         body = self.declaration.forward if pass_ == "forward" else self._gradient_body(self._own)
@@ -189,10 +250,12 @@ class Function(ABC):
             from actbench.kernels import compiler, row_templates, templates
 
             numbers = numba.types.Tuple([numba.from_dtype(p.dtype) for p in params])
-            elementwise = template in templates.ELEMENTWISE
-            out, *inputs = operands(compiler.operand if elementwise else compiler.array, dtype)
-            if elementwise:
-                inputs = [numba.types.UniTuple(out, len(inputs))]
+            borrowed = template in templates.ELEMENTWISE or template in row_templates.BORROWED
+            out, *inputs = operands(compiler.operand if borrowed else compiler.array, dtype)
+            if borrowed:
+                inputs = [numba.types.UniTuple(inputs[0], len(inputs))]
+            if template in row_templates.SUMS:
+                out = compiler.array(np.float64, output=True)
             kernel = compiler.compile_kernel(
                 getattr(row_templates if hasattr(row_templates, template) else templates, template),
                 bodies,

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy import empty_like, ndarray
 
-from actbench.catalog.declaration import Declaration
 from actbench.catalog.errors import InfeasibleError, ParameterError, UsageError
 from actbench.kernels import arrays
-from actbench.kernels import threads as pool
 from actbench.kernels.arrays import Array, compute_dtype
 from actbench.kernels.base import Function
 from actbench.kernels.reduce import total
@@ -31,11 +27,6 @@ class Elementwise(Function):
     _streams: ClassVar = {"forward": 2, "derivative": 2, "backward": 3}
     _templates: ClassVar = {"forward": "forward", "derivative": "forward", "backward": "backward"}
     _own = "x"
-
-    def __init__(self, declaration: Declaration) -> None:
-        super().__init__(declaration)
-        # Looking up defaults and kernels anew would cost a call on one element 10 us instead of 2.
-        self._ready: dict[str, dict[Any, tuple[Any, ...]]] = {pass_: {} for pass_ in self.passes}
 
     def __call__(self, x: Any, out: Array | None = None, threads: int | None = None, **params: Any) -> Any:
         """f(x): an array of x's shape and dtype (float64 for integers), or a scalar for a scalar.
@@ -104,37 +95,14 @@ class Elementwise(Function):
                 "(a one-dimensional one runs along axis 1)"
             ) from None
 
-    def _call(
-        self,
-        pass_: str,
-        x: Any,
-        operands: tuple[Any, ...],
-        out: Array | None,
-        threads: int | None,
-        given: Mapping[str, Any],
-    ) -> Any:
-        """A pass: at once where one thread does it and a call like it was made before, else by way of ``_map``."""
-        count = pool.default if threads is None else threads
-        if type(x) is ndarray and (count == 1 or (count > 1 and x.size < 2 * pool.ELEMENTS)):
-            try:
-                ready = self._ready[pass_].get((x.dtype, *given.items()) if given else x.dtype)
-            except TypeError:  # a parameter without a hash, such as an array
-                ready = None
-            if ready is not None:
-                target = empty_like(x) if out is None else out
-                # The kernel itself looks at shapes, order and overlap, and declines what it cannot do.
-                if ready[0](target, ready[1], operands):
-                    return target
-        return self._map(pass_, "x", operands, out, threads, given)
-
     def _map(
         self,
         pass_: str,
-        wrt: str,
         operands: tuple[Any, ...],
         out: Array | None,
         threads: int | None,
         given: Mapping[str, Any],
+        wrt: str = "x",
     ) -> Any:
         operands = self._arrays(*operands)
         dtype = arrays.result_dtype(self.name, *operands)
@@ -142,19 +110,8 @@ class Elementwise(Function):
         target = arrays.output(self.name, operands[-1], dtype, out)
         arrays.elementwise(kernel.call, params, target, streams, threads, dtype)
         if streams is operands and wrt == "x":
-            self._remember(pass_, dtype, given, (kernel.entry, params))
+            self._remember(pass_, dtype, given, kernel.entry, params)
         return arrays.result(target, out)
-
-    def _remember(self, pass_: str, dtype: np.dtype[Any], given: Mapping[str, Any], call: Any) -> None:
-        """Keep a kernel and its parameters at hand: to check and convert them anew costs a call 15 us."""
-        ready = self._ready[pass_]
-        if len(ready) > 256:
-            ready.clear()
-        key: Any = (dtype, *given.items()) if given else dtype
-        # -0.0 and 0.0 are one key, but two slopes; an array is no key at all.
-        with contextlib.suppress(TypeError, ValueError):
-            if 0 not in given.values():
-                ready[key] = call
 
     def _prepared(
         self,
@@ -202,11 +159,11 @@ class Elementwise(Function):
                 "sum_of_products",
                 (body,),
                 compute_dtype(dtype),
-                lambda array, d: (array(np.float64, output=True), array(d), array(d)),
+                lambda array, d: (array(d, output=True), array(d), array(d)),
                 params,
             )
-            return dtype.type(total(kernel.call, params, (g, x), compute_dtype(dtype), threads))
-        products = self._map("backward", wrt, (g, x), None, threads, given)
+            return dtype.type(total(kernel.entry, params, (g, x), compute_dtype(dtype), threads))
+        products = self._map("backward", (g, x), None, threads, given, wrt)
         shape = np.shape(value)
         spread = (1, *shape, *(1,) * (x.ndim - 2)) if len(shape) == 1 and x.ndim > 1 else shape
         spread = (1,) * (x.ndim - len(spread)) + spread

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import math
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -58,7 +59,7 @@ class PairwiseLoss(Loss):
 
     def __init__(self, declaration: Declaration) -> None:
         super().__init__(declaration)
-        self._ready: dict[tuple[Any, ...], Kernel] = {}
+        self._sums: dict[np.dtype[Any], Kernel] = {}
         self._defaults: dict[np.dtype[Any], tuple[Any, ...]] = {}
 
     def __call__(
@@ -74,20 +75,16 @@ class PairwiseLoss(Loss):
 
         Sums are accumulated in float64. Raises UsageError for unequal shapes or labels outside their domain.
         """
-        pred, target, dtype = self._operands(pred, target)
         chosen = self._reduction(reduction)
-        compute = compute_dtype(dtype)
-        params_ = self._numbers(params, compute)
         if chosen == "none":
-            result = arrays.output(self.name, pred, dtype, out)
-            kernel = self._loss_kernel("loss_elements", self.declaration.forward, compute, params_)
-            arrays.elementwise(kernel.call, params_, result, (pred, target), threads)
-            self._check_members(target, np.add.reduce(result, axis=None))
-            return arrays.result(result, out)
+            return self._call(("loss_elements",), pred, (pred, target), out, threads, params)
         if out is not None:
             raise UsageError(f"{self.name}: out= goes with reduction='none' only")
-        value = self._sum(pred, target, compute, params_, threads)
-        self._check_members(target, value)
+        pred, target, dtype = self._operands(pred, target)
+        compute = compute_dtype(dtype)
+        value = self._sum(pred, target, compute, self._numbers(params, compute), threads)
+        if self._members:
+            self._check_members(target, value)
         return dtype.type(value / self._count(chosen, pred))
 
     def backward(
@@ -101,16 +98,67 @@ class PairwiseLoss(Loss):
         **params: Any,
     ) -> Any:
         """The gradient of the reduced loss (of the sum, for ``"none"``), in the shape of pred."""
-        pred, target, dtype = self._operands(pred, target)
-        chosen = self._reduction(reduction)
-        compute = compute_dtype(dtype)
-        scale = compute.type(np.float64(1.0) / self._count(chosen, pred))
-        params_ = (scale, *self._numbers(params, compute))
+        pass_ = "loss_backward", self._reduction(reduction), wrt
+        return self._call(pass_, pred, (pred, target), out, threads, params)
+
+    def _map(
+        self,
+        pass_: Any,
+        operands: tuple[Any, ...],
+        out: Array | None,
+        threads: int | None,
+        given: Mapping[str, Any],
+    ) -> Any:
+        template, *reduced = pass_
+        pred, target, dtype = self._operands(*operands)
+        numbers = self._numbers(given, compute_dtype(dtype))
+        kernel, params = self._element_kernel(template, dtype, numbers, pred, *reduced)
         result = arrays.output(self.name, pred, dtype, out)
-        kernel = self._loss_kernel("loss_backward", self._gradient_body(wrt), compute, params_)
-        arrays.elementwise(kernel.call, params_, result, (pred, target), threads)
-        self._check_members(target, np.add.reduce(result, axis=None))
+        arrays.elementwise(kernel.call, params, result, (pred, target), threads, dtype)
+        if self._members:
+            self._check_members(target, np.add.reduce(result, axis=None))
+        self._remember(pass_, dtype, given, self._at_once(kernel.entry, *reduced), tuple(map(float, numbers)))
         return arrays.result(result, out)
+
+    def _element_kernel(
+        self,
+        template: str,
+        dtype: np.dtype[Any],
+        numbers: tuple[Any, ...],
+        pred: Array,
+        reduction: str = "none",
+        wrt: str = "pred",
+    ) -> tuple[Kernel, tuple[Any, ...]]:
+        """The kernel of the losses or of their gradients, and its parameters."""
+        body = self.declaration.forward
+        if template == "loss_backward":
+            body = self._gradient_body(wrt)
+            numbers = (compute_dtype(dtype).type(1 / self._count(reduction, pred)), *numbers)
+        kernel = self._kernel(
+            template,
+            (body,),
+            dtype,
+            lambda array, d: (array(d, output=True), array(d), array(d)),
+            numbers,
+            options=self._members,
+        )
+        return kernel, numbers
+
+    def _at_once(self, entry: Callable[..., bool], reduction: str = "", wrt: str = "") -> Callable[..., bool]:
+        """A kernel's entry, with what a call adds to it: the factor of the reduction, a look at the labels."""
+        members = self._members
+        if not (reduction or members):
+            return entry
+
+        def call(out: Array, numbers: tuple[Any, ...], operands: tuple[Array, ...]) -> bool:
+            if reduction:
+                numbers = (1.0 / self._count(reduction, operands[0]), *numbers)
+            done = entry(out, numbers, operands)
+            if done and members:
+                self._check_members(operands[1], np.add.reduce(out, axis=None))
+            return done
+
+        return call
 
     def _operands(self, pred: Any, target: Any) -> tuple[Array, Array, np.dtype[Any]]:
         pred, target = np.asarray(pred), np.asarray(target)
@@ -123,26 +171,31 @@ class PairwiseLoss(Loss):
             return pred, target, pred.dtype
         return pred, target, arrays.result_dtype(self.name, pred, target)
 
+    @property
+    def _members(self) -> tuple[float, ...]:
+        return self.declaration.target.members
+
     def _check_members(self, target: Array, value: Any) -> None:
         """Raise UsageError for a label outside the target's members: the kernels have turned it into NaN.
 
         Looking only where ``value``, the sum of a kernel's results, is NaN spares every call a pass over the labels.
         """
-        members = self.declaration.target.members
-        if members and np.isnan(value) and not np.isin(target, members).all():
+        members = self._members
+        if np.isnan(value) and not np.isin(target, members).all():
             listed = " and ".join(f"{m:g}" for m in members)
             raise UsageError(
                 f"{self.name}: labels must be {listed}, but target holds "
                 f"{target[~np.isin(target, members)].flat[0]!s}; map 0/1 labels by 2*target - 1"
             )
 
-    def _count(self, reduction: str, pred: Array) -> np.float64:
+    def _count(self, reduction: str, pred: Array) -> float:
+        """What the reduction divides by; NaN for the mean of nothing."""
         if reduction != "mean":
-            return np.float64(1)
+            return 1.0
         over = pred.shape[0] if self.declaration.mean_over == "samples" and pred.ndim else pred.size
-        return np.float64(over) if over else np.float64(np.nan)
+        return float(over or math.nan)
 
-    def _numbers(self, given: dict[str, Any], dtype: np.dtype[Any]) -> tuple[Any, ...]:
+    def _numbers(self, given: Mapping[str, Any], dtype: np.dtype[Any]) -> tuple[Any, ...]:
         """The parameters in the dtype; the defaults are resolved once, which takes as long as 10 000 elements."""
         if not given and dtype in self._defaults:
             return self._defaults[dtype]
@@ -152,39 +205,31 @@ class PairwiseLoss(Loss):
             self._defaults[dtype] = numbers
         return numbers
 
-    def _loss_kernel(self, template: str, body: Any, dtype: np.dtype[Any], params: tuple[Any, ...]) -> Kernel:
-        key = (template, body, dtype)
-        kernel = self._ready.get(key)
+    def _sum_kernel(self, dtype: np.dtype[Any], params: tuple[Any, ...]) -> Kernel:
+        kernel = self._sums.get(dtype)
         if kernel is None:
-            reduced = template == "loss_sum"
-            wide = reduced and dtype.itemsize == 4 and _is_arithmetic(body)
-            kernel = self._ready[key] = self._kernel(
-                "wide_loss_sum" if wide else template,
+            body = self.declaration.forward
+            wide = dtype.itemsize == 4 and _is_arithmetic(body)
+            kernel = self._sums[dtype] = self._kernel(
+                "wide_loss_sum" if wide else "loss_sum",
                 (body,),
                 np.dtype(np.float64) if wide else dtype,
-                lambda array, d: (
-                    array(np.float64 if reduced else d, output=True),
-                    array(dtype),
-                    array(dtype),
-                ),
+                lambda array, d: (array(dtype, output=True), array(dtype), array(dtype)),
                 params,
-                options=self.declaration.target.members,
+                options=self._members,
             )
         return kernel
 
     def _sum(
         self, pred: Array, target: Array, dtype: np.dtype[Any], params: tuple[Any, ...], threads: int | None
     ) -> np.float64:
-        kernel = self._loss_kernel("loss_sum", self.declaration.forward, dtype, params)
-        return total(kernel.call, params, (pred, target), dtype, threads)
+        return total(self._sum_kernel(dtype, params).entry, params, (pred, target), dtype, threads)
 
     def _pass_kernel(self, pass_: str, dtype: np.dtype[Any]) -> Kernel:
-        params = self._numbers({}, dtype)
+        numbers = self._numbers({}, compute_dtype(dtype))
         if pass_ == "forward":
-            return self._loss_kernel("loss_sum", self.declaration.forward, dtype, params)
-        return self._loss_kernel(
-            "loss_backward", self._gradient_body("pred"), dtype, (dtype.type(1), *params)
-        )
+            return self._sum_kernel(compute_dtype(dtype), numbers)
+        return self._element_kernel("loss_backward", dtype, numbers, np.zeros(1, dtype))[0]
 
     def _workload(
         self,
@@ -198,18 +243,17 @@ class PairwiseLoss(Loss):
         pred = draw(rng, size, dtype, self.declaration.domain) if data is None else data
         target = draw(rng, pred.size, dtype, self.declaration.target).reshape(pred.shape)
         compute = compute_dtype(dtype)
-        params = self._numbers({}, compute)
+        numbers = self._numbers({}, compute)
         nbytes = pred.size * dtype.itemsize
         if pass_ == "forward":
-            total_ = functools.partial(self._sum, pred, target, compute, params, threads)
+            total_ = functools.partial(self._sum, pred, target, compute, numbers, threads)
             return Workload(total_, pred.size, 2 * nbytes, 0, {"pred": pred, "target": target})
         out = np.zeros(pred.shape, dtype)
-        scaled = (compute.type(1 / max(1, pred.size)), *params)
-        kernel = self._loss_kernel("loss_backward", self._gradient_body("pred"), compute, scaled)
-        call = functools.partial(arrays.elementwise, kernel.call, scaled, out, (pred, target), threads)
-        if threads == 1 and dtype == compute and pred.flags.c_contiguous:
-            flat = (out.reshape(-1), scaled, pred.reshape(-1), target.reshape(-1))
-            call = functools.partial(kernel.call, *flat)
+        kernel, params = self._element_kernel("loss_backward", dtype, numbers, pred, "mean")
+        call = functools.partial(arrays.elementwise, kernel.call, params, out, (pred, target), threads, dtype)
+        # Tried once: it declines the user's data where they are not contiguous.
+        if threads == 1 and kernel.entry(out, params, (pred, target)):
+            call = functools.partial(kernel.entry, out, params, (pred, target))
         return Workload(call, pred.size, 2 * nbytes, nbytes, {"pred": pred, "target": target, "out": out})
 
 

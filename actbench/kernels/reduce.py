@@ -20,23 +20,35 @@ SPAN = 1 << 16
 
 
 def total(
-    kernel: Callable[..., Any],
+    entry: Callable[..., bool],
     params: tuple[Any, ...],
     inputs: tuple[Array, ...],
     dtype: np.dtype[Any],
     threads: int | None,
 ) -> np.float64:
-    """The sum that a partial-sum kernel computes over its inputs, in float64."""
-    flat = [contiguous(x, dtype).reshape(-1) for x in inputs]
-    size = flat[0].size
+    """The sum that a partial-sum kernel computes over its inputs, arrays of one shape in ``dtype``, in float64."""
+    size = inputs[0].size
     partials = np.empty(2 * -(-size // SPAN))
+    if size <= SPAN or (pool.default if threads is None else threads) == 1:
+        # The kernel itself looks at shapes and order, and declines what it cannot do.
+        if inputs[0].dtype is not dtype or not entry(partials, params, inputs):
+            entry(partials, params, _flat(inputs, dtype))
+    else:
+        flat = _flat(inputs, dtype)
+
+        def work(start: int, stop: int) -> None:
+            chunk = tuple(x[start * SPAN : stop * SPAN] for x in flat)
+            entry(partials[2 * start : 2 * stop], params, chunk)
+
+        pool.run(work, partials.size // 2, threads, grain=1)
     if size <= SPAN:
-        kernel(partials, params, *flat)
-        return np.float64(partials[0] + partials[1] if size else 0.0)
+        return partials[0] + partials[1] if size else np.float64(0)
+    try:
+        return np.float64(math.fsum(partials.tolist()))  # rounds once
+    except (OverflowError, ValueError):  # infinities of both signs, or a sum beyond the largest number
+        return np.float64(np.add.reduce(partials))
 
-    def work(start: int, stop: int) -> None:
-        kernel(partials[2 * start : 2 * stop], params, *(x[start * SPAN : stop * SPAN] for x in flat))
 
-    pool.run(work, partials.size // 2, threads, grain=1)
-    # fsum rounds once, but it refuses infinities.
-    return np.float64(math.fsum(partials) if np.isfinite(partials).all() else np.add.reduce(partials))
+def _flat(inputs: tuple[Array, ...], dtype: np.dtype[Any]) -> tuple[Array, ...]:
+    """The inputs end to end, in C order, with that very dtype object: a kernel compares no more than its address."""
+    return tuple(contiguous(x, dtype).reshape(-1).view(dtype) for x in inputs)

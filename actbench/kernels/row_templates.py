@@ -23,6 +23,7 @@ from actbench.kernels.lanes import (
     stretch,
     where,
 )
+from actbench.kernels.matrices import matrix, rows_of, size_of, vector
 from actbench.kernels.reduce import SPAN
 from actbench.kernels.rows import add, stack, totals
 from actbench.kernels.templates import among_members, product
@@ -30,6 +31,10 @@ from actbench.kernels.vecmath.intrinsics import wide_vectors
 
 Kernel = Callable[..., Any]
 Body = Callable[..., Any]
+SUMS = frozenset({"sum_of_products", "loss_sum", "wide_loss_sum"})
+"""Their first operand is an array of partial sums, two numbers a span."""
+BORROWED = SUMS | {"rows", "rows_backward", "blocks", "blocks_backward"}
+"""They take NumPy's arrays as they are, and return False where they cannot work on them in their place."""
 BLOCK = 256
 """Terms at a time: with 1024 memory idles while they are added, 0.37 ns for 0.31 an element of mse."""
 
@@ -58,22 +63,27 @@ def _scatter(block: Any, rows: Any, start: Any) -> None:
 
 
 def _sum(value: Body, wide: bool = False) -> Kernel:
-    def kernel(partials: Any, params: Any, a: Any, b: Any) -> None:
+    def kernel(partials: Any, params: Any, inputs: Any) -> bool:
         wide_vectors()
+        size = size_of(inputs)
+        if size < 0 or size > SPAN * (partials.size // 2):
+            return False
+        a, b = vector(inputs[0], size), vector(inputs[1], size)
         terms = stack(partials if wide else a)
         lost = splat((np.float32 if wide else a.dtype.type)(0))
         for k in range(partials.size // 2):
             high, low = splat(np.float64(0.0)), lost
-            for start in range(k * SPAN, min((k + 1) * SPAN, a.size), BLOCK):
-                size = min(BLOCK, a.size - start)
-                first, second = stretch(a, start, size), stretch(b, start, size)
-                for i in range(size):
+            for start in range(k * SPAN, min((k + 1) * SPAN, size), BLOCK):
+                count = min(BLOCK, size - start)
+                first, second = stretch(a, start, count), stretch(b, start, count)
+                for i in range(count):
                     terms[i] = value(first[i], second[i], *params)
-                for i in range(size, -(-size // COUNT) * COUNT):
+                for i in range(count, -(-count // COUNT) * COUNT):
                     terms[i] = 0
-                for i in range(0, size, COUNT):
+                for i in range(0, count, COUNT):
                     high, low = add(high, low, load(terms, i), lost)
             partials[2 * k], partials[2 * k + 1] = totals(high, low)
+        return True
 
     return kernel
 
@@ -99,54 +109,74 @@ def wide_loss_sum(body: Body, *members: float) -> Kernel:
     return _sum(wide, wide=True)
 
 
-def rows(body: Body) -> Kernel:
-    """Each row of out from the same row of x."""
+def rows(body: Body, alike: bool) -> Kernel:
+    """Each row of out from the same row of x; ``alike``, where both are of one length."""
 
-    def kernel(out: Any, params: Any, x: Any) -> None:
+    def kernel(out: Any, params: Any, inputs: Any) -> bool:
         wide_vectors()
-        for r in range(x.shape[0]):
-            body(row(x, r), row(out, r), *params)
+        count = rows_of(out, inputs, alike)
+        if count < 0:
+            return False
+        y, x = matrix(out, count), matrix(inputs[0], count)
+        for r in range(count):
+            body(row(x, r), row(y, r), *params)
+        return True
 
     return kernel
 
 
-def rows_backward(body: Body) -> Kernel:
+def rows_backward(body: Body, alike: bool) -> Kernel:
     """Each row of the gradient from the same rows of g and x."""
 
-    def kernel(out: Any, params: Any, g: Any, x: Any) -> None:
+    def kernel(out: Any, params: Any, inputs: Any) -> bool:
         wide_vectors()
-        for r in range(x.shape[0]):
-            body(row(g, r), row(x, r), row(out, r), *params)
+        count = rows_of(out, inputs, alike)
+        if count < 0:
+            return False
+        y, g, x = matrix(out, count), matrix(inputs[0], count), matrix(inputs[1], count)
+        for r in range(count):
+            body(row(g, r), row(x, r), row(y, r), *params)
+        return True
 
     return kernel
 
 
-def blocks(body: Body) -> Kernel:
+def blocks(body: Body, alike: bool) -> Kernel:
     """The same for short rows, 16 at a time: one row of 10 leaves 6 lanes idle and sums across the others."""
 
-    def kernel(out: Any, params: Any, x: Any) -> None:
+    def kernel(out: Any, params: Any, inputs: Any) -> bool:
         wide_vectors()
-        x_block, out_block = np.zeros((x.shape[1], COUNT), x.dtype), np.empty((out.shape[1], COUNT), x.dtype)
-        for start in range(0, x.shape[0], COUNT):
+        count = rows_of(out, inputs, alike)
+        if count < 0:
+            return False
+        y, x = matrix(out, count), matrix(inputs[0], count)
+        x_block, y_block = np.zeros((x.shape[1], COUNT), x.dtype), np.empty((y.shape[1], COUNT), x.dtype)
+        for start in range(0, count, COUNT):
             _gather(x, start, x_block)
-            body(x_block, out_block, *params)
-            _scatter(out_block, out, start)
+            body(x_block, y_block, *params)
+            _scatter(y_block, y, start)
+        return True
 
     return kernel
 
 
-def blocks_backward(body: Body) -> Kernel:
+def blocks_backward(body: Body, alike: bool) -> Kernel:
     """The gradient of short rows, 16 at a time."""
 
-    def kernel(out: Any, params: Any, g: Any, x: Any) -> None:
+    def kernel(out: Any, params: Any, inputs: Any) -> bool:
         wide_vectors()
+        count = rows_of(out, inputs, alike)
+        if count < 0:
+            return False
+        y, g, x = matrix(out, count), matrix(inputs[0], count), matrix(inputs[1], count)
         g_block, x_block = np.zeros((g.shape[1], COUNT), x.dtype), np.zeros((x.shape[1], COUNT), x.dtype)
-        out_block = np.empty((x.shape[1], COUNT), x.dtype)
-        for start in range(0, x.shape[0], COUNT):
+        y_block = np.empty((x.shape[1], COUNT), x.dtype)
+        for start in range(0, count, COUNT):
             _gather(g, start, g_block)
             _gather(x, start, x_block)
-            body(g_block, x_block, out_block, *params)
-            _scatter(out_block, out, start)
+            body(g_block, x_block, y_block, *params)
+            _scatter(y_block, y, start)
+        return True
 
     return kernel
 

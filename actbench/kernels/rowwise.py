@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dis
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from numpy import ndarray
 
 from actbench.catalog.errors import InfeasibleError, UsageError
 from actbench.kernels import arrays
 from actbench.kernels import threads as pool
-from actbench.kernels.arrays import Array, compute_dtype, contiguous
+from actbench.kernels.arrays import Array, compute_dtype, contiguous, plain
 from actbench.kernels.base import ROW_LENGTH, Function
 from actbench.kernels.workload import Workload, draw
 
@@ -50,15 +51,7 @@ class Rowwise(Function):
 
         Raises UsageError for an axis that x does not have, InfeasibleError for a length that does not fit.
         """
-        x = np.asarray(x)
-        check_axis(self.name, x, axis)
-        dtype = arrays.result_dtype(self.name, x)
-        values = self._values(params)
-        like = np.moveaxis(x, axis, -1)
-        like = like[..., : self._output_length(x.shape[axis], values)]
-        target = arrays.output(self.name, np.moveaxis(like, -1, axis), dtype, out)
-        self._rows("rows", self.declaration.forward, (x,), target, axis, values, threads)
-        return arrays.result(target, out)
+        return self._along("forward", x, (x,), out, threads, axis, params)
 
     def backward(
         self,
@@ -74,73 +67,116 @@ class Rowwise(Function):
 
         Raises UsageError where grad_output does not have the output's shape.
         """
-        g, x = np.asarray(grad_output), np.asarray(x)
+        return self._along("backward", x, (grad_output, x), out, threads, axis, params, wrt)
+
+    @functools.cached_property
+    def _short(self) -> dict[str, str]:
+        """The template of each pass over short rows."""
+        return {pass_: self._template(pass_, self._pass(pass_)[1], SHORT) for pass_ in self.passes}
+
+    def _along(
+        self,
+        pass_: str,
+        x: Any,
+        operands: tuple[Any, ...],
+        out: Array | None,
+        threads: int | None,
+        axis: int,
+        given: dict[str, Any],
+        wrt: str = "x",
+    ) -> Any:
+        """A pass, at once where its rows lie along the last axis and a call like it was made before."""
+        if type(x) is ndarray and x.ndim and (axis == -1 or axis == x.ndim - 1) and wrt == "x":
+            template = (self._short if x.shape[-1] <= SHORT else self._templates)[pass_]
+            return self._call(template, x, operands, out, threads, given)
+        return self._map(self._templates[pass_], operands, out, threads, given, axis, wrt)
+
+    def _map(
+        self,
+        pass_: str,
+        operands: tuple[Any, ...],
+        out: Array | None,
+        threads: int | None,
+        given: Mapping[str, Any],
+        axis: int = -1,
+        wrt: str = "x",
+    ) -> Any:
+        operands = tuple(np.asarray(o) for o in operands)
+        x, gradient = operands[-1], len(operands) == 2
         check_axis(self.name, x, axis)
-        values = self._values(params)
-        shape = list(x.shape)
-        shape[axis] = self._output_length(x.shape[axis], values)
-        if g.shape != tuple(shape):
+        values = self._values(given)
+        dtype = arrays.result_dtype(self.name, *operands)
+        like = np.moveaxis(x, axis, -1)
+        like = np.moveaxis(like[..., : self._output_length(x.shape[axis], values)], -1, axis)
+        if gradient and operands[0].shape != like.shape:
             raise UsageError(
-                f"{self.name}.backward: grad_output has shape {g.shape}, the output has {tuple(shape)}"
+                f"{self.name}.backward: grad_output has shape {operands[0].shape}, the output has {like.shape}"
             )
-        dtype = arrays.result_dtype(self.name, g, x)
-        target = arrays.output(self.name, x, dtype, out)
-        self._rows("rows_backward", self._gradient_body(wrt), (g, x), target, axis, values, threads)
+        target = arrays.output(self.name, x if gradient else like, dtype, out)
+        if target.size:
+            body = self._gradient_body(wrt) if gradient else self.declaration.forward
+            template = self._template("backward" if gradient else "forward", body, x.shape[axis])
+            compute = compute_dtype(dtype)
+            kernel, params = self._row_kernel(template, body, compute, values)
+            self._rows(kernel.entry, params, operands, target, axis, threads)
+            if dtype == compute and template == pass_ and wrt == "x" and self.declaration.row_output is None:
+                self._remember(template, dtype, given, kernel.entry, params)
         return arrays.result(target, out)
 
-    def _values(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _values(self, given: Mapping[str, Any]) -> dict[str, Any]:
         return self.declaration.numbers(self.declaration.resolve(given))
 
     def _output_length(self, length: int, values: dict[str, Any]) -> int:
         rule = self.declaration.row_output
-        return length if rule is None else rule(length, *(values[n] for n in values if n in _names(rule)))
+        if rule is None:
+            return length
+        return rule(length, *(values[n] for n in values if n in _names(rule)))
 
     def _rows(
         self,
-        template: str,
-        body: Any,
+        entry: Callable[..., bool],
+        params: tuple[Any, ...],
         operands: tuple[Array, ...],
         target: Array,
         axis: int,
-        values: dict[str, Any],
         threads: int | None,
     ) -> None:
-        if target.size == 0:
-            return
         dtype = compute_dtype(target.dtype)
         matrices = [_matrix(o, axis, dtype) for o in operands]
-        kernel, params = self._row_kernel(template, body, dtype, values, matrices[-1].shape[1])
-        direct = axis in (-1, target.ndim - 1) and target.dtype == dtype and target.flags.c_contiguous
-        inside = direct and not any(np.may_share_memory(target, m) for m in matrices)
         rows = np.moveaxis(target, axis, -1)
+        # A row may be read again after it is written: a result in an operand's place is made beside it.
+        inside = plain(rows, dtype) and not any(np.may_share_memory(target, m) for m in matrices)
         result = (
-            target.reshape(-1, target.shape[-1])
+            np.asarray(rows).reshape(-1, rows.shape[-1]).view(dtype)
             if inside
             else np.empty((matrices[-1].shape[0], rows.shape[-1]), dtype)
         )
-        run_rows(kernel.call, params, result, matrices, threads)
+        run_rows(entry, params, result, matrices, threads)
         if not inside:
             rows[...] = result.reshape(rows.shape)
 
+    def _template(self, pass_: str, body: Callable[..., Any], width: int) -> str:
+        template = self._templates[pass_]
+        return template.replace("rows", "blocks") if width <= SHORT and takes_blocks(body) else template
+
     def _row_kernel(
-        self, template: str, body: Any, dtype: np.dtype[Any], values: dict[str, Any], width: int
+        self, template: str, body: Callable[..., Any], dtype: np.dtype[Any], values: Mapping[str, Any]
     ) -> tuple[Kernel, tuple[Any, ...]]:
         params = self.row_params(values, dtype)
-        inputs = 2 if template == "rows_backward" else 1
-        if width <= SHORT and takes_blocks(body):
-            template = template.replace("rows", "blocks")
+        inputs = 2 if template.endswith("backward") else 1
         kernel = self._kernel(
             template,
             (body,),
             dtype,
-            lambda array, d: (array(d, 2, output=True), *(array(d, 2),) * inputs),
+            lambda array, d: (array(d, output=True), *(array(d),) * inputs),
             params,
+            options=(self.declaration.row_output is None,),
         )
         return kernel, params
 
     def _pass_kernel(self, pass_: str, dtype: np.dtype[Any]) -> Kernel:
         template, body = self._pass(pass_)
-        return self._row_kernel(template, body, dtype, self._values({}), ROW_LENGTH)[0]
+        return self._row_kernel(template, body, dtype, self._values({}))[0]
 
     def _workload(
         self,
@@ -165,19 +201,13 @@ class Rowwise(Function):
         operands: tuple[Array, ...] = (x,)
         if pass_ == "backward":
             operands = (draw(rng, x.size // x.shape[-1] * length, dtype).reshape(y_shape), x)
-        compute = compute_dtype(dtype)
-        if dtype == compute:
-            template, body = self._pass(pass_)
-            kernel, params = self._row_kernel(template, body, compute, values, x.shape[-1])
-            matrices = [_matrix(o, -1, compute) for o in operands]
-            flat = out.reshape(-1, out.shape[-1])
-            call = functools.partial(run_rows, kernel.call, params, flat, matrices, threads)
-            if threads == 1:
-                call = functools.partial(kernel.call, flat, params, *matrices)
-        elif pass_ == "forward":
-            call = functools.partial(self, x, out=out, threads=threads)
-        else:
-            call = functools.partial(self.backward, operands[0], x, out=out, threads=threads)
+        body, compute = self._pass(pass_)[1], compute_dtype(dtype)
+        template = self._template(pass_, body, x.shape[-1])
+        kernel, params = self._row_kernel(template, body, compute, values)
+        call = functools.partial(self._rows, kernel.entry, params, operands, out, -1, threads)
+        # Tried once: it declines the user's data where they are not contiguous.
+        if threads == 1 and dtype == compute and kernel.entry(out, params, operands):
+            call = functools.partial(kernel.entry, out, params, operands)
         return Workload(
             call,
             x.size,
@@ -192,18 +222,22 @@ def _names(rule: Any) -> tuple[str, ...]:
 
 
 def _matrix(x: Array, axis: int, dtype: np.dtype[Any]) -> Array:
-    """x with ``axis`` last, as a contiguous matrix of rows."""
-    moved = contiguous(np.moveaxis(x, axis, -1), dtype)
+    """x with ``axis`` last, as a contiguous matrix of rows, with that very dtype object."""
+    moved = contiguous(np.moveaxis(x, axis, -1), dtype).view(dtype)
     return moved.reshape(-1, moved.shape[-1]) if moved.size else moved.reshape(0, moved.shape[-1])
 
 
 def run_rows(
-    kernel: Any, params: tuple[Any, ...], out: Array, matrices: list[Array], threads: int | None
+    entry: Callable[..., bool],
+    params: tuple[Any, ...],
+    out: Array,
+    matrices: list[Array],
+    threads: int | None,
 ) -> None:
     """Run a row kernel over all rows, in chunks of rows a thread."""
 
     def work(start: int, stop: int) -> None:
-        kernel(out[start:stop], params, *(m[start:stop] for m in matrices))
+        entry(out[start:stop], params, tuple(m[start:stop] for m in matrices))
 
     width = max(1, matrices[-1].shape[1])
     pool.run(work, out.shape[0], threads, grain=max(1, pool.GRAIN // width))

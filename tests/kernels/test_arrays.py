@@ -122,34 +122,86 @@ def test_negative_zero_is_a_parameter_of_its_own():
         np.testing.assert_array_equal(np.signbit(f(x, negative_slope=slope)), [not np.signbit(slope), False])
 
 
-def test_a_call_made_before_is_checked_again():
+CALLS = {
+    "sigmoid": lambda x, **how: actbench.get("sigmoid")(x, **how),
+    "sigmoid backward": lambda x, **how: actbench.get("sigmoid").backward(x, x, **how),
+    "softmax": lambda x, **how: actbench.get("softmax")(x, **how),
+    "softmax backward": lambda x, **how: actbench.get("softmax").backward(x, x, **how),
+    "mse": lambda x, **how: actbench.get("mse")(x, x[::-1].copy(), reduction="none", **how),
+    "mse backward": lambda x, **how: actbench.get("mse").backward(x, x[::-1].copy(), **how),
+    "hinge backward": lambda x, **how: actbench.get("hinge").backward(x, np.copysign(x / x, x), **how),
+}
+
+
+@pytest.mark.parametrize("width", [6, 60])
+@pytest.mark.parametrize("f", CALLS.values(), ids=list(CALLS))
+def test_a_call_made_before_is_checked_again(f, width):
     """The short way through a call looks at the operands no less than the long one."""
-    f, x = actbench.get("sigmoid"), _sample((4, 6), np.float32)
+    x = _sample((4, width), np.float32)
     expected = f(x)
     _same(f(x), expected)
     _same(f(np.asfortranarray(x)), expected)
-    _same(f(x.T), expected.T)
-    _same(f(x[::2]), expected[::2])
+    _same(f(x.T), f(np.ascontiguousarray(x.T)))
+    _same(f(x[::2]), f(x[::2].copy()))
+    _same(f(x[:, :0]), x[:, :0])
+    _same(f(x[:, 1:3]), f(x[:, 1:3].copy()))
+    _same(f(x[:2].astype(np.float64)), f(x[:2].astype(">f8")))
     read_only = np.empty_like(x)
     read_only.flags.writeable = False
     for out in (
         read_only,
-        np.empty((6, 4), np.float32),
-        np.empty((4, 6)),
-        np.empty((4, 6, 1), np.float32),
+        np.empty((width, 4), np.float32),
+        np.empty((4, width + 1), np.float32),
+        np.empty((4, width)),
+        np.empty((4, width, 1), np.float32),
         [0.0],
     ):
         with pytest.raises((UsageError, TypeError), match="out"):
             f(x, out=out)
     with pytest.raises(UsageError, match="threads=0"):
         f(x, threads=0)
-    strided = np.zeros((4, 12), np.float32)[:, ::2]
-    assert f(x, out=strided) is strided
-    _same(strided, expected)
+    strided = np.zeros((4, 2 * width), np.float32)[:, ::2]
+    for out in (strided, np.asfortranarray(strided)):
+        assert f(x, out=out) is out
+        _same(out, expected)
     _same(f(np.ma.array(x)), expected)
-    with pytest.raises(UsageError, match="grad_output has shape"):
-        f.backward(np.float32([1]), x)
-    _same(f.backward(x.astype(np.float64), x), f.backward(x.astype(np.float64), x.astype(np.float64)))
+    for part in (x[0], x[:2]):  # the factor of a mean is that of the call
+        _same(f(part), f(np.ma.array(part)))
+
+
+def test_a_call_made_before_compares_its_operands():
+    sigmoid, softmax, mse = (actbench.get(name) for name in ("sigmoid", "softmax", "mse"))
+    x = _sample((4, 6), np.float32)
+    for f, message in (
+        (sigmoid.backward, "grad_output has shape"),
+        (softmax.backward, "grad_output has shape"),
+        (mse.backward, "pred has shape"),
+    ):
+        f(x, x)
+        for other in (np.float32([1]), x[:, :5], x[:3], x[None]):
+            with pytest.raises(UsageError, match=message):
+                f(other, x)
+        _same(f(x.astype(np.float64), x), f(x.astype(np.float64), x.astype(np.float64)))
+    pred, labels = x, np.sign(x)
+    hinge = actbench.get("hinge")
+    for call in (hinge.backward, lambda y, t: hinge(y, t, reduction="none"), hinge):
+        call(pred, labels)
+        with pytest.raises(UsageError, match="labels must be"):
+            call(pred, 0 * labels)
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_rows_in_the_place_of_their_operands(name):
+    f, x, g = actbench.get(name), _sample((40, 64), np.float32), _sample((40, 64), np.float32, 1)
+    for f_, *operands in ((f, x), (f.backward, g, x)):
+        expected = f_(*operands)
+        for k in range(len(operands)):
+            inside = [o.copy() for o in operands]
+            _same(f_(*inside, out=inside[k]), expected)
+            buffer = np.append(operands[k], np.zeros(3, np.float32))
+            inside = [*operands]
+            inside[k] = buffer[:-3].reshape(x.shape)
+            _same(f_(*inside, out=buffer[3:].reshape(x.shape)), expected)
 
 
 def test_in_place_and_overlap(elementwise: Declaration):
@@ -181,6 +233,15 @@ def test_read_only_and_unusual_memory(tmp_path):
     np.save(tmp_path / "x.npy", x)
     _same(f(np.load(tmp_path / "x.npy", mmap_mode="r")), expected)
     _same(f(x.astype(">f4")), expected)
+    for f_, operands in (
+        (f, (x,)),
+        (f.backward, (x, x)),
+        (actbench.get("softmax"), (x,)),
+        (actbench.get("mse").backward, (x, 2 * x)),
+    ):
+        out = np.lib.format.open_memmap(tmp_path / "out.npy", mode="w+", dtype=np.float32, shape=x.shape)
+        assert f_(*operands, out=out) is out
+        _same(np.array(out), f_(*operands))
     unaligned = np.zeros(x.nbytes + 1, np.uint8)[1:].view(np.float32)
     unaligned[:] = x
     _same(f(unaligned), expected)
