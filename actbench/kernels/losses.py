@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from numpy import ndarray
 
 from actbench.catalog import primitives
 from actbench.catalog.declaration import REDUCTIONS, Declaration
@@ -42,6 +43,7 @@ class Loss(Function):
 
 
 _CHEAP = {"fabs", "floor", "copysign", "maximum", "minimum"}
+_CLASS = np.dtype(np.int64)
 _COMMON = (np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -278,9 +280,16 @@ class ClassificationLoss(Loss):
         weighted mean of index targets divides by the sum of the weights, as in torch. Raises UsageError for
         shapes that do not fit and indices out of range.
         """
-        rows = _ClassRows(self, pred, target, axis, params)
         chosen = self._reduction(reduction)
-        losses = self._losses(rows, rows.counted, threads)
+        losses = self._at_once("forward", pred, target, axis, threads, params)
+        if losses is not None:
+            if chosen == "none":
+                return losses.astype(pred.dtype)
+            total_ = float(np.add.reduce(losses))
+            return pred.dtype.type(total_ / losses.size if chosen == "mean" else total_)
+        rows = _ClassRows(self, pred, target, axis, params)
+        losses = np.empty(rows.pred.shape[0])
+        self._run("forward", self.declaration.forward, rows, losses, threads)
         if chosen == "none":
             return losses.reshape(rows.shape).astype(rows.dtype)[()]
         return rows.dtype.type(np.add.reduce(losses) / (rows.mass() if chosen == "mean" else np.float64(1)))
@@ -296,50 +305,89 @@ class ClassificationLoss(Loss):
         **params: Any,
     ) -> Any:
         """The gradient of the reduced loss (of the sum, for ``"none"``), in the shape of pred."""
+        mean = self._reduction(reduction) == "mean"
+        if wrt == "pred":
+            gradient = self._at_once("backward", pred, target, axis, threads, params, mean)
+            if gradient is not None:
+                return gradient
         rows = _ClassRows(self, pred, target, axis, params)
-        mass = rows.mass() if self._reduction(reduction) == "mean" else np.float64(1)
-        body = self._gradient_body(wrt)
         gradient = np.empty(rows.pred.shape, rows.compute)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            scale = (rows.counted / mass).astype(rows.compute)
-        self._run("row_losses_backward", body, rows, gradient, scale, threads)
+        scale = 1 / rows.mass() if mean else 1
+        self._run("backward", self._gradient_body(wrt), rows, gradient, threads, scale)
         if axis in (-1, len(rows.full_shape) - 1) and rows.dtype == rows.compute:
             return gradient.reshape(rows.full_shape)
         moved = np.moveaxis(np.empty(rows.full_shape, rows.dtype), axis, -1)
         moved[...] = gradient.reshape(moved.shape)
         return np.moveaxis(moved, -1, axis)
 
-    def _losses(self, rows: _ClassRows, counted: Array, threads: int | None) -> Array:
-        losses = np.empty(rows.pred.shape[0])
-        self._run("row_losses", self.declaration.forward, rows, losses, counted.astype(rows.compute), threads)
-        return losses
+    def _at_once(
+        self,
+        pass_: str,
+        pred: Any,
+        target: Any,
+        axis: int,
+        threads: int | None,
+        given: Mapping[str, Any],
+        mean: bool = False,
+    ) -> Array | None:
+        """A pass over a matrix whose rows all have a class, if a call like it was made before, else None."""
+        if given or type(pred) is not ndarray or type(target) is not ndarray or pred.ndim != 2 or axis == 0:
+            return None
+        count, classes = pred.shape
+        ready = self._ready[pass_, classes <= SHORT].get(pred.dtype)
+        if (
+            ready is None
+            or not count
+            or target.dtype is not _CLASS
+            or target.shape != (count,)
+            or not (pred.flags.carray and target.flags.carray)
+            or axis not in (-1, 1)
+            or (pool.default if threads is None else threads) != 1
+        ):
+            return None
+        entry, params = ready
+        if pass_ == "forward":
+            out = np.empty(count)
+        else:
+            out, params = np.empty_like(pred), (1 / count if mean else 1.0, *params)
+        found = entry(out, params, pred, target, _ones(classes, pred.dtype))
+        return out if found == count else None
 
     def _run(
-        self, template: str, body: Any, rows: _ClassRows, out: Array, scale: Array, threads: int | None
+        self, pass_: str, body: Any, rows: _ClassRows, out: Array, threads: int | None, *scale: float
     ) -> None:
-        if rows.pred.shape[1] <= SHORT and rows.target.ndim == 1 and takes_blocks(body):
-            template = template.replace("row", "block")
-        call = self._row_kernel(template, body, rows.compute, rows.target, rows.params).call
+        params = (*map(rows.compute.type, scale), *rows.params)
+        short = rows.pred.shape[1] <= SHORT
+        kernel = self._row_kernel(pass_, body, rows.compute, rows.target, params, short)
+        if rows.plain and body is self._pass(pass_)[1]:
+            self._ready[pass_, short][rows.dtype] = kernel.entry, rows.params
 
         def work(start: int, stop: int) -> None:
             part = slice(start, stop)
-            call(out[part], rows.params, scale[part], rows.pred[part], rows.target[part], rows.weight)
+            kernel.entry(out[part], params, rows.pred[part], rows.target[part], rows.weight)
 
         grain = max(1, pool.GRAIN // max(1, rows.pred.shape[1]))
         if rows.pred.size:
             pool.run(work, rows.pred.shape[0], threads, grain=grain)
 
     def _row_kernel(
-        self, template: str, body: Any, dtype: np.dtype[Any], target: Array, params: tuple[Any, ...]
+        self,
+        pass_: str,
+        body: Any,
+        dtype: np.dtype[Any],
+        target: Array,
+        params: tuple[Any, ...],
+        short: bool = False,
     ) -> Kernel:
-        backward = template.endswith("backward")
+        template = self._templates[pass_]
+        if short and target.ndim == 1 and takes_blocks(body):
+            template = template.replace("row", "block")
         return self._kernel(
             template,
             (body,),
             dtype,
             lambda array, d: (
-                array(d, 2, output=True) if backward else array(np.float64, output=True),
-                array(d),
+                array(d, 2, output=True) if pass_ == "backward" else array(np.float64, output=True),
                 array(d, 2),
                 array(target.dtype, target.ndim),
                 array(d),
@@ -349,9 +397,10 @@ class ClassificationLoss(Loss):
         )
 
     def _pass_kernel(self, pass_: str, dtype: np.dtype[Any]) -> Kernel:
-        template, body = self._pass(pass_)
+        body = self._pass(pass_)[1]
         params = self.row_params(self.declaration.numbers(self.declaration.defaults), dtype)
-        return self._row_kernel(template, body, dtype, np.zeros(1, np.int64), params)
+        scale = (dtype.type(1),) if pass_ == "backward" else ()
+        return self._row_kernel(pass_, body, dtype, np.zeros(1, np.int64), (*scale, *params))
 
     def _workload(
         self,
@@ -372,11 +421,16 @@ class ClassificationLoss(Loss):
         pred = data.reshape(-1, data.shape[-1])
         target = rng.integers(0, pred.shape[1], pred.shape[0])
         rows = _ClassRows(self, pred, target, -1, {})
-        template, body = self._pass(pass_)
-        shape: tuple[int, ...] = pred.shape if pass_ == "backward" else pred.shape[:1]
-        out = np.zeros(shape, rows.compute if pass_ == "backward" else np.float64)
-        scale = np.full(pred.shape[0], 1 / pred.shape[0], rows.compute)
-        call = functools.partial(self._run, template, body, rows, out, scale, threads)
+        body = self._pass(pass_)[1]
+        if pass_ == "forward":
+            out, scale = np.zeros(pred.shape[0]), tuple[float, ...]()
+        else:
+            out, scale = np.zeros(pred.shape, rows.compute), (1 / pred.shape[0],)
+        call = functools.partial(self._run, pass_, body, rows, out, threads, *scale)
+        if threads == 1:
+            params = (*map(rows.compute.type, scale), *rows.params)
+            kernel = self._row_kernel(pass_, body, rows.compute, rows.target, params, pred.shape[1] <= SHORT)
+            call = functools.partial(kernel.entry, out, params, rows.pred, rows.target, rows.weight)
         return Workload(
             call,
             pred.size,
@@ -384,6 +438,14 @@ class ClassificationLoss(Loss):
             bytes_written=out.nbytes,
             arrays={"pred": pred, "target": target, "out": out},
         )
+
+
+@functools.lru_cache(maxsize=16)
+def _ones(count: int, dtype: np.dtype[Any]) -> Array:
+    """The weights of classes that have none."""
+    ones = np.ones(count, dtype)
+    ones.flags.writeable = False
+    return ones
 
 
 class _ClassRows:
@@ -407,6 +469,7 @@ class _ClassRows:
             if moved.size
             else np.empty((int(np.prod(self.shape)), classes), self.compute)
         )
+        self.plain = by_index and not given and self.dtype == self.compute
         self.given_weight = values["weight"] is not None
         self.weight = self._weights(name, values["weight"], classes)
         self.counted = np.ones(self.pred.shape[0])
@@ -418,7 +481,7 @@ class _ClassRows:
                 raise UsageError(f"{name}: class index {flat[wrong][0]} is outside 0..{classes - 1}")
             self.counted[ignored] = 0
             self.target = (
-                np.ascontiguousarray(np.where(ignored, 0, flat))
+                np.ascontiguousarray(np.where(ignored, -1, flat))
                 if ignored.any()
                 else np.ascontiguousarray(flat)
             )
@@ -434,7 +497,7 @@ class _ClassRows:
 
     def _weights(self, name: str, weight: Any, classes: int) -> Array:
         if weight is None:
-            return np.ones(classes, self.compute)
+            return _ones(classes, self.compute)
         weight = np.asarray(weight)
         if weight.shape != (classes,):
             raise UsageError(f"{name}: weight has shape {weight.shape}, but there are {classes} classes")

@@ -25,7 +25,7 @@ from actbench.kernels.lanes import (
 )
 from actbench.kernels.matrices import matrix, rows_of, size_of, vector
 from actbench.kernels.reduce import SPAN
-from actbench.kernels.rows import add, stack, totals
+from actbench.kernels.rows import add, counts, stack, totals
 from actbench.kernels.templates import among_members, product
 from actbench.kernels.vecmath.intrinsics import wide_vectors
 
@@ -182,50 +182,67 @@ def blocks_backward(body: Body, alike: bool) -> Kernel:
 
 
 def row_losses(body: Body) -> Kernel:
-    """out[r] = scale[r] l(pred[r], target[r], weight); a row of scale 0 is not looked at."""
+    """out[r] = l(pred[r], target[r], weight), 0 where target[r] is no class; how many rows have one."""
 
-    def kernel(out: Any, params: Any, scale: Any, pred: Any, target: Any, weight: Any) -> None:
+    def kernel(out: Any, params: Any, pred: Any, target: Any, weight: Any) -> int:
         wide_vectors()
+        counted = 0
         for r in range(pred.shape[0]):
-            if scale[r] == 0.0:
-                out[r] = 0.0
-            else:
-                out[r] = body(row(pred, r), target[r], weight, *params) * scale[r]
+            out[r] = 0.0
+            if counts(target, r, pred.shape[1]):
+                out[r] = body(row(pred, r), target[r], weight, *params)
+                counted += 1
+        return counted
 
     return kernel
 
 
 def row_losses_backward(body: Body) -> Kernel:
-    """out[r] = scale[r] dl/dpred[r]; a row of scale 0 gets zeros."""
+    """out[r] = scale dl/dpred[r], zeros where target[r] is no class; the scale is the first parameter."""
 
-    def kernel(out: Any, params: Any, scale: Any, pred: Any, target: Any, weight: Any) -> None:
+    def kernel(out: Any, params: Any, pred: Any, target: Any, weight: Any) -> int:
         wide_vectors()
+        counted, scale = 0, params[0]
         for r in range(pred.shape[0]):
-            if scale[r] == 0.0:
-                out[r, :] = 0.0
-            else:
-                body(row(pred, r), target[r], weight, row(out, r), *params)
+            gradient = row(out, r)
+            if counts(target, r, pred.shape[1]):
+                body(row(pred, r), target[r], weight, gradient, *params[1:])
                 for c in range(pred.shape[1]):
-                    out[r, c] *= scale[r]
+                    gradient[c] *= scale
+                counted += 1
+            else:
+                gradient[:] = 0.0
+        return counted
 
     return kernel
+
+
+@inline
+def _gather_classes(target: Any, start: Any, size: Any, classes: Any, counted: Any) -> int:
+    """The classes of 16 rows, 0 for a row without one; how many have one, and 1 or 0 for each."""
+    found = 0
+    for k in range(COUNT):
+        valid = start + k < target.size and counts(target, start + k, size)
+        classes[k] = target[start + k] if valid else 0
+        counted[k] = 1 if valid else 0
+        found += valid
+    return found
 
 
 def block_losses(body: Body) -> Kernel:
     """The losses of short rows against classes, 16 rows at a time."""
 
-    def kernel(out: Any, params: Any, scale: Any, pred: Any, target: Any, weight: Any) -> None:
+    def kernel(out: Any, params: Any, pred: Any, target: Any, weight: Any) -> int:
         wide_vectors()
         block, classes = np.zeros((pred.shape[1], COUNT), pred.dtype), np.zeros(COUNT, np.int64)
-        values = np.empty(COUNT)
+        values, counted, found = np.empty(COUNT), np.empty(COUNT), 0
         for start in range(0, pred.shape[0], COUNT):
             _gather(pred, start, block)
-            count = min(COUNT, pred.shape[0] - start)
-            for k in range(count):
-                classes[k] = target[start + k]
+            found += _gather_classes(target, start, pred.shape[1], classes, counted)
             store(values, 0, body(block, classes, weight, *params))
-            for k in range(count):
-                out[start + k] = values[k] * scale[start + k] if scale[start + k] != 0.0 else 0.0
+            for k in range(min(COUNT, pred.shape[0] - start)):
+                out[start + k] = values[k] if counted[k] != 0.0 else 0.0
+        return found
 
     return kernel
 
@@ -233,21 +250,20 @@ def block_losses(body: Body) -> Kernel:
 def block_losses_backward(body: Body) -> Kernel:
     """The gradients of short rows against classes, 16 rows at a time."""
 
-    def kernel(out: Any, params: Any, scale: Any, pred: Any, target: Any, weight: Any) -> None:
+    def kernel(out: Any, params: Any, pred: Any, target: Any, weight: Any) -> int:
         wide_vectors()
         block, classes = np.zeros((pred.shape[1], COUNT), pred.dtype), np.zeros(COUNT, np.int64)
-        gradient, scales = np.empty(block.shape, pred.dtype), np.zeros(COUNT, pred.dtype)
+        gradient, counted = np.empty(block.shape, pred.dtype), np.empty(COUNT, pred.dtype)
+        zero, scale, found = splat(pred.dtype.type(0)), splat(params[0]), 0
         for start in range(0, pred.shape[0], COUNT):
             _gather(pred, start, block)
-            for k in range(min(COUNT, pred.shape[0] - start)):
-                classes[k], scales[k] = target[start + k], scale[start + k]
-            body(block, classes, weight, gradient, *params)
-            factors = load(scales, 0)
-            ignored = equal(factors, splat(pred.dtype.type(0)))
+            found += _gather_classes(target, start, pred.shape[1], classes, counted)
+            body(block, classes, weight, gradient, *params[1:])
+            ignored = equal(load(counted, 0), zero)
             for i in range(pred.shape[1]):
-                scaled = load(gradient, i * COUNT) * factors
-                store(gradient, i * COUNT, where(ignored, factors, scaled))
+                store(gradient, i * COUNT, where(ignored, zero, load(gradient, i * COUNT) * scale))
             _scatter(gradient, out, start)
+        return found
 
     return kernel
 

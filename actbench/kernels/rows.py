@@ -153,6 +153,17 @@ def _totals_of(high: Any, low: Any) -> Any:
     return totals
 
 
+def counts(target: Any, r: Any, classes: Any) -> Any: ...
+
+
+@_chosen(counts)  # type: ignore[untyped-decorator]
+def _counts_of(target: Any, r: Any, classes: Any) -> Any:
+    """Whether a row's target is one of the classes; probabilities always are."""
+    if target.ndim == 2:
+        return lambda target, r, classes: True
+    return lambda target, r, classes: 0 <= target[r] < classes
+
+
 @inline
 def stack(like: Any) -> Any:
     """ON_STACK elements of the kernel's own frame."""

@@ -9,6 +9,7 @@ import pytest
 
 from actbench import get
 from actbench.catalog.declaration import Declaration
+from actbench.catalog.errors import UsageError
 from actbench.kernels import bind
 from actbench.kernels.rowwise import SHORT, takes_blocks
 
@@ -128,3 +129,35 @@ def test_ignored_rows_of_cross_entropy_are_not_looked_at(classes: int) -> None:
     assert f(broken, k) == f(x, k)
     assert np.array_equal(f.backward(broken, k), f.backward(x, k))
     assert np.all(f.backward(broken, k)[::3] == 0)
+
+
+@pytest.mark.parametrize("dtype", FORMATS, ids=["float32", "float64"])
+@pytest.mark.parametrize("width", [10, 100])
+def test_a_cross_entropy_called_before_is_checked_again(width: int, dtype: Any) -> None:
+    """The short way through a call looks at classes and layouts no less than the long one."""
+    loss, x = get("cross_entropy"), logits(width, 2.0, dtype)
+    target = np.arange(37) % width
+    every_other = np.repeat(x, 2, axis=1)[:, ::2]
+    for call in (loss, loss.backward):
+        expected = call(x, target)
+        for pred, labels in (
+            (every_other, target),
+            (np.asfortranarray(x), target),
+            (x, np.repeat(target, 2)[::2]),
+        ):
+            np.testing.assert_array_equal(call(x, target), expected)
+            np.testing.assert_array_equal(call(pred, labels), expected)
+        np.testing.assert_array_equal(call(x, target.astype(np.int32)), expected)
+        np.testing.assert_array_equal(call(x, target, weight=np.ones(width, dtype)), expected)
+        for wrong in (-1, width, -(2**62)):
+            with pytest.raises(UsageError, match=f"class index {wrong}"):
+                call(x, np.where(target == 3, wrong, target))
+        kept = target != 3
+        skipping = call(x, np.where(kept, target, -100))
+        few = call(x[kept], target[kept])
+        if call == loss:
+            np.testing.assert_allclose(skipping, few, rtol=2 * np.finfo(dtype).eps)  # a sum in another order
+        else:
+            np.testing.assert_array_equal(skipping[kept], few)
+            np.testing.assert_array_equal(skipping[~kept], 0)
+        assert np.all(np.isnan(call(x[:2], np.array([-100, -100])))) == (call == loss)
