@@ -8,7 +8,9 @@ machine code depends on: equal names mean equal contents, and a race writes the 
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import gc
 import hashlib
 import itertools
 import os
@@ -17,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,13 +37,14 @@ from numba.core.serialize import dumps
 
 from actbench.catalog.errors import UsageError
 from actbench.kernels.arrays import compute_dtype
-from actbench.kernels.operands import LIGHT, Operand
-from actbench.kernels.scalar import jitable, number_body
+from actbench.kernels.linking import inline
+from actbench.kernels.operands import Operand
+from actbench.kernels.scalar import number_body
 from actbench.kernels.specialize import digest, specialize
 from actbench.kernels.workload import Compilation
 
 _LOCK = threading.RLock()
-_OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False, **LIGHT}
+_OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False, "no_cfunc_wrapper": True}
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,9 @@ class _ContentCache(_Cache):  # type: ignore[misc]
         return CompileResult._rebuild(target_context, *self.entry[1])
 
     def save_overload(self, sig: Any, data: Any) -> None:
+        # As from disk: the parts that a kernel is linked from have no machine code that Numba would do this for.
+        for environment in data._find_referenced_environments():
+            data.codegen.set_env(environment.env_name, environment)
         body = dumps((self.seconds, data._reduce()))
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -136,6 +142,18 @@ class _TimedCache(_ContentCache):
     def save_overload(self, sig: Any, data: Any) -> None:
         self.seconds = time.perf_counter() - self.started
         super().save_overload(sig, data)
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the garbage collector: what Numba makes mostly stays, and looking at it takes a tenth of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def array(dtype: np.dtype[Any] | type, ndim: int = 1, *, output: bool = False, layout: str = "C") -> Any:
@@ -180,14 +198,15 @@ def compile_kernel(
             if scalars:
                 bodies = tuple(number_body(b, compute, scalars, wide=wide) for b in bodies)
             else:
-                bodies = tuple(specialize(b, compute, jitable, integers=False) for b in bodies)
+                bodies = tuple(specialize(b, compute, inline, integers=False) for b in bodies)
             # Numba numbers its functions from 1 in every process, and the number is all that tells the symbols of
             # one template's kernels apart: two that were compiled in two processes and are loaded into a third
             # would be one symbol, and the second would silently run the first one's code.
             FunctionIdentity._unique_ids = itertools.count(int(key[:12], 16))
         dispatcher = numba.njit(**_OPTIONS)(template(*bodies, *options))
         dispatcher._cache = cache
-        entry = dispatcher.compile(signature)
+        with _uncollected():
+            entry = dispatcher.compile(signature)
         dispatcher.disable_compile()
     seconds = cache.entry[0] if cache.entry is not None else cache.seconds
 

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, models, overload, register_jitable, register_model
+from numba.extending import intrinsic, models, overload, register_model
 from numba.np.arrayobj import populate_array
+
+from actbench.kernels.linking import INLINE, inline
 
 COUNT = 16
 _I32, _I64, _BIT = ir.IntType(32), ir.IntType(64), ir.IntType(1)
-inline: Callable[..., Any] = register_jitable(forceinline=True)
 
 
 class Lanes(types.Type):  # type: ignore[misc]
@@ -216,7 +217,7 @@ def _operator(symbol: Callable[..., Any], operation: str) -> None:
             return lambda a, b: binary(splat(np.float64(a)), b)
         return None
 
-    overload(symbol, jit_options={"forceinline": True}, strict=False)(choose)
+    overload(symbol, jit_options=INLINE, strict=False)(choose)
 
 
 for _symbol, _operation in (

@@ -13,12 +13,10 @@ from numba.extending import overload
 
 from actbench.catalog import primitives
 from actbench.kernels import rows
-from actbench.kernels.operands import LIGHT
+from actbench.kernels.linking import INLINE, PART
 from actbench.kernels.vecmath import float32, float64
 from actbench.kernels.vecmath.coefficients import Float64
 from actbench.kernels.vecmath.intrinsics import bits_from_f64, f64_from_bits, fma, horner
-
-_INLINE = {"forceinline": True, **LIGHT}
 
 
 def _scalar(name: str) -> Callable[..., Any]:
@@ -133,7 +131,7 @@ def _always(body: Callable[..., Any]) -> Callable[..., Any]:
 def install() -> None:
     """Tell Numba, once a process, what to compile where a body calls a primitive."""
     for name in primitives.SCALARS:
-        overload(getattr(primitives, name), jit_options=_INLINE, strict=False)(_scalar(name))
+        overload(getattr(primitives, name), jit_options=INLINE, strict=False)(_scalar(name))
     rows.install()
     for primitive, body in (
         (primitives.row_dot, _row_dot),
@@ -142,9 +140,9 @@ def install() -> None:
         (primitives.row_log_sum_exp, _row_log_sum_exp),
     ):
         # A sum of a given length is reordered into the same lanes wherever it stands; nothing else is.
-        overload(primitive, jit_options={"fastmath": {"reassoc"}}, strict=False)(_always(body))
-    overload(primitives.probability, jit_options=_INLINE, strict=False)(_probability)
-    overload(primitives.workspace, strict=False)(lambda rows, columns: _workspace)
+        overload(primitive, jit_options={"fastmath": {"reassoc"}, **PART}, strict=False)(_always(body))
+    overload(primitives.probability, jit_options=INLINE, strict=False)(_probability)
+    overload(primitives.workspace, jit_options=PART, strict=False)(lambda rows, columns: _workspace)
     scaled: tuple[tuple[Any, Callable[..., Any]], ...] = (
         (primitives.split_exp, _split_exp),
         (primitives.exponent_split, _exponent_split),
@@ -152,5 +150,5 @@ def install() -> None:
         (primitives.log_of, _log_of),
     )
     for scalar, twin in scaled:
-        overload(scalar, jit_options=_INLINE, strict=False)(_always(twin))
-    overload(primitives.wide, jit_options=_INLINE, strict=False)(_always(_wide))
+        overload(scalar, jit_options=INLINE, strict=False)(_always(twin))
+    overload(primitives.wide, jit_options=INLINE, strict=False)(_always(_wide))

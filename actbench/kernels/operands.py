@@ -15,10 +15,10 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import NativeValue, intrinsic, models, register_jitable, register_model, unbox
+from numba.extending import NativeValue, intrinsic, models, register_model, unbox
 
-LIGHT = {"no_cfunc_wrapper": True}
-"""Options of what only kernels call: Numba's wrapper for C callbacks takes a fifth of the time to compile."""
+from actbench.kernels.linking import jitable
+
 LANES = 64
 """Elements a step of a loop: a whole number of vectors, also when LLVM interleaves four of 512 bits."""
 LINE = 64
@@ -414,13 +414,13 @@ _FORMATS = {
 }
 
 
-@register_jitable(**LIGHT)  # type: ignore[untyped-decorator]
+@jitable
 def streams(out: Any, inputs: Any, size: int) -> bool:
     """Whether an output of so many elements is written past the caches."""
     return size >= in_bytes(out, STREAMED) and not among(out, inputs)
 
 
-@register_jitable(**LIGHT)  # type: ignore[untyped-decorator]
+@jitable
 def take(out: Any, inputs: Any, room: Any, rooms: Any, done: int, size: int, past: bool) -> Any:
     """The next piece: how many elements it has, and where whole steps of them are written and read."""
     left = size - done
@@ -435,7 +435,7 @@ def take(out: Any, inputs: Any, room: Any, rooms: Any, done: int, size: int, pas
     return count, target, sources
 
 
-@register_jitable(**LIGHT)  # type: ignore[untyped-decorator]
+@jitable
 def give(out: Any, room: Any, done: int, size: int, count: int, past: bool) -> int:
     """Move a piece that was not computed in its place to there; how many elements are done."""
     target = shifted(out, done)

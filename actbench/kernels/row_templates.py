@@ -14,7 +14,6 @@ from actbench.kernels.lanes import (
     COUNT,
     column,
     equal,
-    inline,
     load,
     put_column,
     row,
@@ -23,6 +22,7 @@ from actbench.kernels.lanes import (
     stretch,
     where,
 )
+from actbench.kernels.linking import inline
 from actbench.kernels.matrices import matrix, rows_of, size_of, vector
 from actbench.kernels.reduce import SPAN
 from actbench.kernels.rows import add, counts, stack, totals

@@ -23,11 +23,12 @@ from numba.extending import intrinsic, overload
 
 from actbench.catalog import primitives
 from actbench.kernels import lanes
-from actbench.kernels.lanes import COUNT, above, equal, fma, inline, splat, two_sum, where, widen
+from actbench.kernels.lanes import COUNT, above, equal, fma, splat, two_sum, where, widen
+from actbench.kernels.linking import INLINE, inline
 from actbench.kernels.vecmath import float64
 from actbench.kernels.vecmath.coefficients import Float32, Float64
 
-_chosen = functools.partial(overload, jit_options={"forceinline": True}, strict=False)
+_chosen = functools.partial(overload, jit_options=INLINE, strict=False)
 log1p = float64.functions.log1p
 ON_STACK = 4096
 """Elements of a row up to which its workspace is on the stack: an allocation costs as much as a row of 50."""

@@ -8,13 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numba.extending import register_jitable
 
-from actbench.kernels.operands import LIGHT
+from actbench.kernels.linking import inline
 from actbench.kernels.specialize import specialize
 
 Body = Callable[..., Any]
-jitable = register_jitable(forceinline=True, **LIGHT)
 _PROBES = (-1.0, 0.0, 0.5, 1.0, 2.0)
 
 
@@ -25,23 +23,23 @@ def number_body(body: Body, dtype: np.dtype[Any], operands: int, *, wide: bool) 
     """
     carries = _carries_nan(body, operands)
     if wide and dtype == np.float32:
-        value = _through_float64(specialize(body, np.dtype(np.float64), jitable, integers=True), operands)
+        value = _through_float64(specialize(body, np.dtype(np.float64), inline, integers=True), operands)
     else:
-        value = specialize(body, dtype, jitable, integers=True)
+        value = specialize(body, dtype, inline, integers=True)
     return value if carries else _guarded(value, operands)
 
 
 def _through_float64(body: Body, operands: int) -> Body:
     double, single = np.float64, np.float32
     if operands == 1:
-        return jitable(lambda x, *params: single(body(double(x), *params)))  # type: ignore[no-any-return]
-    return jitable(lambda x, y, *params: single(body(double(x), double(y), *params)))  # type: ignore[no-any-return]
+        return inline(lambda x, *params: single(body(double(x), *params)))
+    return inline(lambda x, y, *params: single(body(double(x), double(y), *params)))
 
 
 def _guarded(body: Body, operands: int) -> Body:
     if operands == 1:
-        return jitable(lambda x, *params: body(x, *params) if x == x else x)  # type: ignore[no-any-return]
-    return jitable(lambda x, y, *params: body(x, y, *params) if (x == x and y == y) else x + y)  # type: ignore[no-any-return]
+        return inline(lambda x, *params: body(x, *params) if x == x else x)
+    return inline(lambda x, y, *params: body(x, y, *params) if (x == x and y == y) else x + y)
 
 
 def _carries_nan(body: Body, operands: int) -> bool:

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from numba.extending import register_jitable
-
-from actbench.kernels.operands import LANES, LIGHT, elements, extent, give, load, store, streams, take, tile
+from actbench.kernels.linking import inline
+from actbench.kernels.operands import LANES, elements, extent, give, load, store, streams, take, tile
 from actbench.kernels.vecmath.intrinsics import interleave, wide_vectors
 
 Kernel = Callable[..., Any]
@@ -18,7 +17,6 @@ Body = Callable[..., Any]
 ELEMENTWISE = frozenset(
     {"forward", "backward", "forward_with_array", "backward_with_array", "loss_elements", "loss_backward"}
 )
-_inline: Callable[[Body], Body] = register_jitable(forceinline=True, **LIGHT)
 
 
 def among_members(body: Body, *members: float) -> Body:
@@ -28,7 +26,7 @@ def among_members(body: Body, *members: float) -> Body:
     low, high = members
     NAN = float("nan")
 
-    @_inline
+    @inline
     def member_value(a: Any, b: Any, *params: Any) -> Any:
         return body(a, b, *params) if b in (low, high) else NAN
 
@@ -36,7 +34,7 @@ def among_members(body: Body, *members: float) -> Body:
 
 
 def product(body: Body) -> Body:
-    @_inline
+    @inline
     def product(g: Any, x: Any, *params: Any) -> Any:
         return g * body(x, *params)
 
@@ -46,7 +44,7 @@ def product(body: Body) -> Body:
 def _scaled(body: Body, *members: float) -> Body:
     value = among_members(body, *members)
 
-    @_inline
+    @inline
     def scaled(a: Any, b: Any, scale: Any, *params: Any) -> Any:
         return scale * value(a, b, *params)
 
@@ -56,7 +54,7 @@ def _scaled(body: Body, *members: float) -> Body:
 def _with_array(body: Body, position: int) -> Body:
     """A body whose parameter at ``position`` comes elementwise from an array, right after x."""
 
-    @_inline
+    @inline
     def value(x: Any, w: Any, *params: Any) -> Any:
         return body(x, *params[:position], w, *params[position:])
 
@@ -66,7 +64,7 @@ def _with_array(body: Body, position: int) -> Body:
 def _product_with_array(body: Body, position: int) -> Body:
     value = _with_array(body, position)
 
-    @_inline
+    @inline
     def product(g: Any, x: Any, w: Any, *params: Any) -> Any:
         return g * value(x, w, *params)
 

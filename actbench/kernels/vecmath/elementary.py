@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from actbench.kernels.linking import inline
+
 from . import intrinsics
 from .intrinsics import divide, fma, horner
-from .pairs import fast_two_sum, fma_pair, inline, two_product, two_sum
+from .pairs import fast_two_sum, fma_pair, two_product, two_sum
 
 
 def _quarter_turns(precision: int, bias: int) -> list[list[float]]:

@@ -5,16 +5,11 @@ Inside a pair |low| is at most an ULP or so of high; the last operation of a fun
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-from numba.extending import register_jitable
+from actbench.kernels.linking import inline
 
 from .intrinsics import fma
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-# Without Numba's wrapper for C callbacks, which takes a fifth of the time to compile.
-inline: Callable[[Function], Function] = register_jitable(forceinline=True, no_cfunc_wrapper=True)
 
 
 @inline

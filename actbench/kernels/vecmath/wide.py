@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from actbench.kernels.linking import inline
+
 from . import intrinsics
 from .coefficients import Float64, Wide
 from .intrinsics import divide, fma, horner
-from .pairs import inline
 
 Double: Any = np.float64
 Single: Any = np.float32
