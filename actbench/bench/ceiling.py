@@ -69,7 +69,7 @@ class Ceiling:
 def _call(kernel: Callable[..., Any], arrays: tuple[Words, ...], threads: int) -> Call:
     if threads == 1:
         return partial(kernel, *arrays)
-    return partial(pool.run, lambda a, b: kernel(*(x[a:b] for x in arrays)), arrays[0].size, threads)
+    return partial(pool.run, lambda a, b: partial(kernel, *(x[a:b] for x in arrays)), arrays[0].size, threads)
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -108,12 +109,7 @@ def elementwise(
     dtype = compute_dtype(out.dtype) if dtype is None else dtype
     flat = _flat((out, *inputs), dtype)
     if flat is not None:
-        target, *sources = flat
-
-        def work(start: int, stop: int) -> None:
-            kernel(target[start:stop], params, *(x[start:stop] for x in sources))
-
-        pool.run(work, out.size, threads, least=pool.ELEMENTS)
+        _in_chunks(lambda target, sources: kernel(target, params, *sources), flat, threads)
         return
     if out.size == 0:
         return
@@ -133,6 +129,28 @@ def elementwise(
         for chunks in iterator:
             *sources, target = (x.view(dtype) for x in chunks)
             kernel(target, params, *sources)
+
+
+def spread(
+    entry: Callable[..., bool], out: Array, params: tuple[Any, ...], inputs: Sequence[Array], threads: int
+) -> bool:
+    """Run an elementwise kernel's entry in chunks a thread; False, and nothing done, where it would decline a chunk."""
+    flat = _flat((out, *inputs), out.dtype) if type(out) is np.ndarray and out.flags.writeable else None
+    if flat is None:
+        return False
+    _in_chunks(lambda target, sources: entry(target, params, sources), flat, threads)
+    return True
+
+
+def _in_chunks(
+    call: Callable[[Array, tuple[Array, ...]], object], flat: Sequence[Array], threads: int | None
+) -> None:
+    target, *sources = flat
+
+    def prepare(start: int, stop: int) -> Callable[[], object]:
+        return partial(call, target[start:stop], tuple(x[start:stop] for x in sources))
+
+    pool.run(prepare, target.size, threads, least=pool.ELEMENTS)
 
 
 def _flat(arrays: Sequence[Array], dtype: np.dtype[Any]) -> list[Array] | None:

@@ -20,6 +20,8 @@ from actbench.kernels.workload import Compilation, Workload
 if TYPE_CHECKING:
     from actbench.kernels.compiler import Kernel
 
+_Ready = tuple[Callable[..., bool], tuple[Any, ...], Callable[..., bool] | None]
+"""A kernel's call, its parameters, and its call in several threads if it has one."""
 ROW_LENGTH = 1000
 """Elements a row in synthetic workloads: the class count that softmax and cross-entropy are known by."""
 
@@ -41,7 +43,7 @@ class Function(ABC):
         self.declaration = declaration
         self._kernels: dict[tuple[Any, ...], Kernel] = {}
         # Looking up defaults and kernels anew would cost a call on one element 10 us instead of 2.
-        self._ready: dict[Any, dict[Any, tuple[Callable[..., bool], tuple[Any, ...]]]] = defaultdict(dict)
+        self._ready: dict[Any, dict[Any, _Ready]] = defaultdict(dict)
 
     def __repr__(self) -> str:
         return f"<actbench {self.kind} {self.name}>"
@@ -166,20 +168,23 @@ class Function(ABC):
         threads: int | None,
         given: Mapping[str, Any],
     ) -> Any:
-        """A pass: at once where one thread does it and a call like it was made before, else by way of ``_map``.
+        """A pass: at once where a call like it was made before, else by way of ``_map``.
 
         ``pass_`` names all that tells it from others, beside the dtype and the parameters given.
         """
-        count = pool.default if threads is None else threads
-        if type(x) is ndarray and (count == 1 or (count > 1 and x.size < 2 * pool.ELEMENTS)):
+        if type(x) is ndarray:
             try:
                 ready = self._ready[pass_].get((x.dtype, *given.items()) if given else x.dtype)
             except TypeError:  # a parameter without a hash, such as an array
                 ready = None
             if ready is not None:
                 target = empty_like(x) if out is None else out
+                count = pool.default if threads is None else threads
                 # The kernel itself looks at shapes, order and overlap, and declines what it cannot do.
-                if ready[0](target, ready[1], operands):
+                if count == 1 or (x.size < 2 * pool.ELEMENTS and count > 1):
+                    if ready[0](target, ready[1], operands):
+                        return target
+                elif ready[2] is not None and ready[2](target, ready[1], operands, count):
                     return target
         return self._map(pass_, operands, out, threads, given)
 
@@ -201,8 +206,12 @@ class Function(ABC):
         given: Mapping[str, Any],
         call: Callable[..., bool],
         params: tuple[Any, ...],
+        spread: Callable[..., bool] | None = None,
     ) -> None:
-        """Keep a kernel and its parameters at hand: to check and convert them anew costs a call 15 us."""
+        """Keep a kernel and its parameters at hand: to check and convert them anew costs a call 15 us.
+
+        Both calls take (out, params, operands), ``spread`` the number of threads too, and are False where they decline.
+        """
         ready = self._ready[pass_]
         if len(ready) > 256:
             ready.clear()
@@ -210,7 +219,7 @@ class Function(ABC):
         # -0.0 and 0.0 are one key, but two slopes; an array is no key at all.
         with contextlib.suppress(TypeError, ValueError):
             if 0 not in given.values():
-                ready[key] = call, params
+                ready[key] = call, params, spread
 
     def _pass(self, pass_: str) -> tuple[str, Callable[..., Any]]:
         """The template and the body of a pass."""

@@ -110,7 +110,8 @@ class Elementwise(Function):
         target = arrays.output(self.name, operands[-1], dtype, out)
         arrays.elementwise(kernel.call, params, target, streams, threads, dtype)
         if streams is operands and wrt == "x":
-            self._remember(pass_, dtype, given, kernel.entry, params)
+            spread = functools.partial(arrays.spread, kernel.entry)
+            self._remember(pass_, dtype, given, kernel.entry, params, spread)
         return arrays.result(target, out)
 
     def _prepared(

@@ -119,7 +119,9 @@ class PairwiseLoss(Loss):
         arrays.elementwise(kernel.call, params, result, (pred, target), threads, dtype)
         if self._members:
             self._check_members(target, np.add.reduce(result, axis=None))
-        self._remember(pass_, dtype, given, self._at_once(kernel.entry, *reduced), tuple(map(float, numbers)))
+        runs = kernel.entry, functools.partial(arrays.spread, kernel.entry)
+        call, spread = (self._at_once(run, *reduced) for run in runs)
+        self._remember(pass_, dtype, given, call, tuple(map(float, numbers)), spread)
         return arrays.result(result, out)
 
     def _element_kernel(
@@ -146,16 +148,16 @@ class PairwiseLoss(Loss):
         )
         return kernel, numbers
 
-    def _at_once(self, entry: Callable[..., bool], reduction: str = "", wrt: str = "") -> Callable[..., bool]:
-        """A kernel's entry, with what a call adds to it: the factor of the reduction, a look at the labels."""
+    def _at_once(self, run: Callable[..., bool], reduction: str = "", wrt: str = "") -> Callable[..., bool]:
+        """How a kernel is run, with what a call adds to it: the factor of the reduction, a look at the labels."""
         members = self._members
         if not (reduction or members):
-            return entry
+            return run
 
-        def call(out: Array, numbers: tuple[Any, ...], operands: tuple[Array, ...]) -> bool:
+        def call(out: Array, numbers: tuple[Any, ...], operands: tuple[Array, ...], *threads: int) -> bool:
             if reduction:
                 numbers = (1.0 / self._count(reduction, operands[0]), *numbers)
-            done = entry(out, numbers, operands)
+            done = run(out, numbers, operands, *threads)
             if done and members:
                 self._check_members(operands[1], np.add.reduce(out, axis=None))
             return done
@@ -345,7 +347,7 @@ class ClassificationLoss(Loss):
             or (pool.default if threads is None else threads) != 1
         ):
             return None
-        entry, params = ready
+        entry, params, _ = ready
         if pass_ == "forward":
             out = np.empty(count)
         else:
@@ -360,15 +362,17 @@ class ClassificationLoss(Loss):
         short = rows.pred.shape[1] <= SHORT
         kernel = self._row_kernel(pass_, body, rows.compute, rows.target, params, short)
         if rows.plain and body is self._pass(pass_)[1]:
-            self._ready[pass_, short][rows.dtype] = kernel.entry, rows.params
+            self._ready[pass_, short][rows.dtype] = kernel.entry, rows.params, None
 
-        def work(start: int, stop: int) -> None:
+        def prepare(start: int, stop: int) -> Callable[[], object]:
             part = slice(start, stop)
-            kernel.entry(out[part], params, rows.pred[part], rows.target[part], rows.weight)
+            return functools.partial(
+                kernel.entry, out[part], params, rows.pred[part], rows.target[part], rows.weight
+            )
 
         grain = max(1, pool.GRAIN // max(1, rows.pred.shape[1]))
         if rows.pred.size:
-            pool.run(work, rows.pred.shape[0], threads, grain=grain)
+            pool.run(prepare, rows.pred.shape[0], threads, grain=grain)
 
     def _row_kernel(
         self,
@@ -574,13 +578,14 @@ class SequenceLoss(Loss):
     ) -> None:
         call = self._sequence_kernel(template, body, batch.compute, batch.params).call
 
-        def work(a: int, b: int) -> None:
+        def prepare(a: int, b: int) -> Callable[[], object]:
             part = out[:, a:b] if out.ndim == 3 else out[a:b]
             scales = tuple(s[a:b] for s in scale)
             lengths = batch.input_lengths[a:b], batch.target_lengths[a:b]
-            call(part, batch.params, *scales, batch.scores[:, a:b], batch.labels[a:b], *lengths)
+            scores = batch.scores[:, a:b]
+            return functools.partial(call, part, batch.params, *scales, scores, batch.labels[a:b], *lengths)
 
-        pool.run(work, batch.scores.shape[1], threads, grain=1)
+        pool.run(prepare, batch.scores.shape[1], threads, grain=1)
 
     def _sequence_kernel(
         self, template: str, body: Any, dtype: np.dtype[Any], params: tuple[Any, ...]

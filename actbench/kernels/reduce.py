@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,11 +37,11 @@ def total(
     else:
         flat = _flat(inputs, dtype)
 
-        def work(start: int, stop: int) -> None:
+        def prepare(start: int, stop: int) -> Callable[[], object]:
             chunk = tuple(x[start * SPAN : stop * SPAN] for x in flat)
-            entry(partials[2 * start : 2 * stop], params, chunk)
+            return partial(entry, partials[2 * start : 2 * stop], params, chunk)
 
-        pool.run(work, partials.size // 2, threads, grain=1)
+        pool.run(prepare, partials.size // 2, threads, grain=1)
     if size <= SPAN:
         return partials[0] + partials[1] if size else np.float64(0)
     try:

@@ -236,8 +236,8 @@ def run_rows(
 ) -> None:
     """Run a row kernel over all rows, in chunks of rows a thread."""
 
-    def work(start: int, stop: int) -> None:
-        entry(out[start:stop], params, tuple(m[start:stop] for m in matrices))
+    def prepare(start: int, stop: int) -> Callable[[], object]:
+        return functools.partial(entry, out[start:stop], params, tuple(m[start:stop] for m in matrices))
 
     width = max(1, matrices[-1].shape[1])
-    pool.run(work, out.shape[0], threads, grain=max(1, pool.GRAIN // width))
+    pool.run(prepare, out.shape[0], threads, grain=max(1, pool.GRAIN // width))

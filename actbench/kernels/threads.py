@@ -1,8 +1,9 @@
 """Threads: contiguous chunks on a pool; the kernels release the GIL, so nothing is shared but the arrays.
 
 Numba's own parallel loops abort the process when two Python threads enter them at once, and tie a reduction's
-bits to the number of threads. Chunks on a pool do neither. The pool is a queue and a lock a chunk: a future of
-concurrent.futures costs 90 us from call to result, this 30, of which 25 are the operating system's.
+bits to the number of threads. Chunks on a pool do neither. The pool is a queue: a future of concurrent.futures costs
+90 us from call to result. What is left is the time that a thread takes to wake, and its core to come up to speed:
+one that has ended its work looks out for more for a while before it sleeps, as those of OpenMP do.
 """
 
 from __future__ import annotations
@@ -10,20 +11,24 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Callable
-from queue import SimpleQueue
+from collections.abc import Callable, Sequence
+from functools import cache
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import numpy as np
 
 from actbench.catalog.errors import UsageError
 
 GRAIN = 1 << 10
 """Chunks begin at multiples of this many elements: a page of float32, so that threads share no cache line."""
 ELEMENTS = 1 << 18
-"""Elements a thread from which a second one pays in an elementwise pass: at 2 x 2^18 it made sigmoid 1.3 times as fast
-and relu 0.8, at 2 x 2^19 relu as fast as one thread, at 2 x 2^23 both 1.7 and the backward pass of mish 2.0."""
+"""Elements a thread from which a second one pays in an elementwise pass: over 2^19 elements it made relu 1.3 times as
+fast, sigmoid 1.5 and the backward pass of mish 1.5, over 2^18 relu 0.75, and over 2^24 all of them 1.9."""
+LINGER = 40_000
+"""Looks of 13 ns: how long a thread without work looks out for more before it sleeps, 0.5 ms. One that is awake when
+the next job comes made sigmoid over 2^20 elements 0.31 ms in two threads, not 0.39."""
 default = 1
-_queue: SimpleQueue[_Chunk] | None = None
-_owner: int | None = None
-_lock = threading.Lock()
 
 
 def set_threads(count: int) -> None:
@@ -43,66 +48,134 @@ def _checked(count: int) -> int:
     return count
 
 
-class _Chunk:
-    """A part of the work, done by whoever comes first."""
+class _Job:
+    """Calls that do not depend on each other, each made by whoever comes first."""
 
-    def __init__(self, work: Callable[[int, int], object], start: int, stop: int) -> None:
-        self.work, self.start, self.stop = work, start, stop
-        self.claim, self.pending = threading.Lock(), threading.Lock()
+    def __init__(self, calls: Sequence[Callable[[], object]]) -> None:
+        self.calls, self.left = iter(calls), np.full(1, len(calls))
+        self.lock, self.pending = threading.Lock(), threading.Lock()
         self.pending.acquire()
         self.error: BaseException | None = None
 
-    def attempt(self) -> None:
-        """Do it, unless another thread has begun it."""
-        if self.claim.acquire(blocking=False):
+    def help(self) -> None:
+        """Make the calls that no other thread has begun."""
+        while call := self._next():
             try:
-                self.work(self.start, self.stop)
+                call()
             except BaseException as error:
                 self.error = error
             finally:
+                self._end_one()
+
+    def _next(self) -> Callable[[], object] | None:
+        with self.lock:
+            return next(self.calls, None)
+
+    def _end_one(self) -> None:
+        with self.lock:
+            self.left[0] -= 1
+            if self.left[0] == 0:
                 self.pending.release()
 
     def wait(self) -> None:
-        """Return when it is done; raise what it raised."""
+        """Return when all have ended; raise what one of them raised."""
+        while (left := int(self.left[0])) and _changes(self.left, left):
+            pass
         self.pending.acquire()
         if self.error is not None:
             raise self.error
 
 
-def _workers() -> SimpleQueue[_Chunk]:
-    """The queue of the process's pool, made anew after a fork, because threads do not survive one."""
-    global _queue, _owner
+class _Pool:
+    """Threads that take jobs from a queue, as many as a job has asked for."""
+
+    def __init__(self) -> None:
+        self.owner = os.getpid()
+        self.jobs: SimpleQueue[_Job] = SimpleQueue()
+        self.posted = np.zeros(1, np.int64)
+        self.lock = threading.Lock()
+        self.size = 0
+
+    def post(self, job: _Job, helpers: int) -> None:
+        """Let so many threads help with a job."""
+        with self.lock:
+            for i in range(self.size, helpers):
+                threading.Thread(target=self._serve, name=f"actbench-{i}", daemon=True).start()
+            self.size = max(self.size, helpers)
+            for _ in range(helpers):
+                self.jobs.put(job)
+            self.posted[0] += helpers
+
+    def _serve(self) -> None:
+        while True:
+            seen = int(self.posted[0])
+            try:
+                job = self.jobs.get_nowait()
+            except Empty:
+                if _changes(self.posted, seen):
+                    continue
+                job = self.jobs.get()
+            job.help()
+            del job  # and with it the arrays
+
+
+_pool = _Pool()
+_lock = threading.Lock()
+
+
+def _workers() -> _Pool:
+    """The process's pool, made anew after a fork, because threads do not survive one."""
+    global _pool
     with _lock:
-        if _queue is None or _owner != os.getpid():
-            _queue, _owner = SimpleQueue(), os.getpid()
-            for i in range(max(8, os.cpu_count() or 1)):
-                threading.Thread(target=_serve, args=(_queue,), name=f"actbench-{i}", daemon=True).start()
-        return _queue
+        if _pool.owner != os.getpid():
+            _pool = _Pool()
+        return _pool
 
 
-def _serve(queue: SimpleQueue[_Chunk]) -> None:
-    while True:
-        queue.get().attempt()
+def _changes(number: np.ndarray[Any, Any], seen: int) -> bool:
+    """Look at a number until it is not ``seen``, which is True, or for LINGER: without the GIL, which others need.
+
+    False at once where the threads are more than the cores: others should have this one.
+    """
+    return _pool.size < _cores() and _watch()(number, seen, LINGER)
+
+
+@cache
+def _cores() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+@cache
+def _watch() -> Callable[..., bool]:
+    from numba import types
+
+    from actbench.kernels.compiler import compile_kernel
+    from actbench.kernels.waiting import watch
+
+    signature = (types.int64[::1], types.int64, types.int64)
+    return compile_kernel(watch, (), np.dtype(np.int64), signature, scalars=0).entry
 
 
 def run(
-    work: Callable[[int, int], object], size: int, threads: int | None, grain: int = GRAIN, least: int = 1
+    prepare: Callable[[int, int], Callable[[], object]],
+    size: int,
+    threads: int | None,
+    grain: int = GRAIN,
+    least: int = 1,
 ) -> None:
-    """Call work(start, stop) over ``range(size)``, in one chunk a thread, and wait for all of them.
+    """Make the calls that prepare(start, stop) returns for chunks of ``range(size)``, one a thread, and wait for all.
 
     Chunks begin at multiples of ``grain`` and are at least ``least`` long; where that leaves one, no thread is used.
+    What can be prepared is, before the first call: threads would wait for each other, since Python runs one at a time.
     """
     count = min(default if threads is None else _checked(threads), size // max(grain, least))
     if count <= 1:
-        work(0, size)
+        prepare(0, size)()
         return
     bounds = [size * i // count // grain * grain for i in range(count)] + [size]
-    chunks = [_Chunk(work, start, stop) for start, stop in itertools.pairwise(bounds)]
-    queue = _workers()
-    for chunk in chunks[1:]:
-        queue.put(chunk)
-    # A thread takes 25 us to wake: what none has begun by then, this one does itself.
-    for chunk in chunks:
-        chunk.attempt()
-    for chunk in chunks:
-        chunk.wait()
+    job = _Job([prepare(start, stop) for start, stop in itertools.pairwise(bounds)])
+    _workers().post(job, count - 1)
+    # What none has begun by the time its thread has woken, this one does itself.
+    job.help()
+    job.wait()
