@@ -190,9 +190,10 @@ def _column(context: Any, builder: Any, kind: Any, array: Any, row: Any, i: Any)
 def _first(typingctx: Any, count: Any) -> Any:
     """The mask of the first ``count`` lanes, count <= 16."""
 
+    # As bits: a comparison of vectors takes the place of arithmetic in every step, whether it is the last or not.
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        places = ir.Constant(_vector(_I32), list(range(COUNT)))
-        return builder.icmp_signed("<", places, _repeat(builder, builder.trunc(args[0], _I32)))
+        bits = builder.sub(builder.shl(_I32(1), builder.trunc(args[0], _I32)), _I32(1))
+        return builder.bitcast(builder.trunc(bits, ir.IntType(COUNT)), _vector(_BIT))
 
     return MASK(types.intp), codegen
 
