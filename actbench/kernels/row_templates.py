@@ -12,13 +12,13 @@ import numpy as np
 
 from actbench.kernels.lanes import (
     COUNT,
-    column,
     equal,
     load,
-    put_column,
+    load_columns,
     row,
     splat,
     store,
+    store_columns,
     stretch,
     where,
 )
@@ -40,25 +40,31 @@ BLOCK = 256
 
 
 @inline
+def _block(rows: Any) -> Any:
+    """Room for 16 rows side by side, as many columns as are moved at once."""
+    return np.zeros((-(-rows.shape[1] // COUNT) * COUNT, COUNT), rows.dtype)
+
+
+@inline
 def _gather(rows: Any, start: Any, block: Any) -> None:
     """Rows side by side: lane k of the block is row start + k; lanes without a row keep what they hold."""
-    count = rows.shape[0] - start
-    for i in range(rows.shape[1]):
-        if count >= COUNT:
-            store(block, i * COUNT, column(rows, start, i))
-        else:
-            for k in range(count):
+    if start + COUNT <= rows.shape[0]:
+        for i in range(0, rows.shape[1], COUNT):
+            load_columns(rows, start, i, block)
+    else:
+        for i in range(rows.shape[1]):
+            for k in range(rows.shape[0] - start):
                 block[i, k] = rows[start + k, i]
 
 
 @inline
 def _scatter(block: Any, rows: Any, start: Any) -> None:
-    count = rows.shape[0] - start
-    for i in range(rows.shape[1]):
-        if count >= COUNT:
-            put_column(rows, start, i, load(block, i * COUNT))
-        else:
-            for k in range(count):
+    if start + COUNT <= rows.shape[0]:
+        for i in range(0, rows.shape[1], COUNT):
+            store_columns(rows, start, i, block)
+    else:
+        for i in range(rows.shape[1]):
+            for k in range(rows.shape[0] - start):
                 rows[start + k, i] = block[i, k]
 
 
@@ -150,10 +156,11 @@ def blocks(body: Body, alike: bool) -> Kernel:
         if count < 0:
             return False
         y, x = matrix(out, count), matrix(inputs[0], count)
-        x_block, y_block = np.zeros((x.shape[1], COUNT), x.dtype), np.empty((y.shape[1], COUNT), x.dtype)
+        x_block, y_block = _block(x), _block(y)
+        xs, ys = x_block[: x.shape[1]], y_block[: y.shape[1]]
         for start in range(0, count, COUNT):
             _gather(x, start, x_block)
-            body(x_block, y_block, *params)
+            body(xs, ys, *params)
             _scatter(y_block, y, start)
         return True
 
@@ -169,12 +176,12 @@ def blocks_backward(body: Body, alike: bool) -> Kernel:
         if count < 0:
             return False
         y, g, x = matrix(out, count), matrix(inputs[0], count), matrix(inputs[1], count)
-        g_block, x_block = np.zeros((g.shape[1], COUNT), x.dtype), np.zeros((x.shape[1], COUNT), x.dtype)
-        y_block = np.empty((x.shape[1], COUNT), x.dtype)
+        g_block, x_block, y_block = _block(g), _block(x), _block(y)
+        gs, xs, ys = g_block[: g.shape[1]], x_block[: x.shape[1]], y_block[: y.shape[1]]
         for start in range(0, count, COUNT):
             _gather(g, start, g_block)
             _gather(x, start, x_block)
-            body(g_block, x_block, y_block, *params)
+            body(gs, xs, ys, *params)
             _scatter(y_block, y, start)
         return True
 
@@ -234,12 +241,13 @@ def block_losses(body: Body) -> Kernel:
 
     def kernel(out: Any, params: Any, pred: Any, target: Any, weight: Any) -> int:
         wide_vectors()
-        block, classes = np.zeros((pred.shape[1], COUNT), pred.dtype), np.zeros(COUNT, np.int64)
+        block, classes = _block(pred), np.zeros(COUNT, np.int64)
+        logits = block[: pred.shape[1]]
         values, counted, found = np.empty(COUNT), np.empty(COUNT), 0
         for start in range(0, pred.shape[0], COUNT):
             _gather(pred, start, block)
             found += _gather_classes(target, start, pred.shape[1], classes, counted)
-            store(values, 0, body(block, classes, weight, *params))
+            store(values, 0, body(logits, classes, weight, *params))
             for k in range(min(COUNT, pred.shape[0] - start)):
                 out[start + k] = values[k] if counted[k] != 0.0 else 0.0
         return found
@@ -252,17 +260,18 @@ def block_losses_backward(body: Body) -> Kernel:
 
     def kernel(out: Any, params: Any, pred: Any, target: Any, weight: Any) -> int:
         wide_vectors()
-        block, classes = np.zeros((pred.shape[1], COUNT), pred.dtype), np.zeros(COUNT, np.int64)
-        gradient, counted = np.empty(block.shape, pred.dtype), np.empty(COUNT, pred.dtype)
+        block, classes = _block(pred), np.zeros(COUNT, np.int64)
+        result, counted = _block(out), np.empty(COUNT, pred.dtype)
+        logits, gradient = block[: pred.shape[1]], result[: pred.shape[1]]
         zero, scale, found = splat(pred.dtype.type(0)), splat(params[0]), 0
         for start in range(0, pred.shape[0], COUNT):
             _gather(pred, start, block)
             found += _gather_classes(target, start, pred.shape[1], classes, counted)
-            body(block, classes, weight, gradient, *params[1:])
+            body(logits, classes, weight, gradient, *params[1:])
             ignored = equal(load(counted, 0), zero)
             for i in range(pred.shape[1]):
                 store(gradient, i * COUNT, where(ignored, zero, load(gradient, i * COUNT) * scale))
-            _scatter(gradient, out, start)
+            _scatter(result, out, start)
         return found
 
     return kernel

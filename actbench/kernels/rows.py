@@ -27,6 +27,7 @@ from actbench.kernels.lanes import COUNT, above, equal, fma, splat, two_sum, whe
 from actbench.kernels.linking import INLINE, inline
 from actbench.kernels.vecmath import float64
 from actbench.kernels.vecmath.coefficients import Float32, Float64
+from actbench.kernels.vecmath.intrinsics import wide_vectors
 
 _chosen = functools.partial(overload, jit_options=INLINE, strict=False)
 log1p = float64.functions.log1p
@@ -468,18 +469,25 @@ def _row_shift(x: Any, a: Any, b: Any, out: Any) -> Any:
     return row_shift
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _stack(typingctx: Any, like: Any) -> Any:
-    """A pointer to room for ON_STACK elements in the kernel's own frame."""
+def _on_stack(count: int) -> Callable[..., Any]:
+    @intrinsic  # type: ignore[untyped-decorator]
+    def room(typingctx: Any, like: Any) -> Any:
+        """A pointer to room for ``count`` elements, of the array or the format given, in the kernel's own frame."""
+        element = getattr(like, "dtype", like)
 
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        kind = ir.ArrayType(context.get_value_type(like.dtype), ON_STACK)
-        # Not cgutils.alloca_once: it fills the room with zeros, 0.6 s to compile and 1 us a call.
-        with builder.goto_entry_block():
-            room = builder.alloca(kind)
-        return builder.bitcast(room, context.get_value_type(sig.return_type))
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            kind = ir.ArrayType(context.get_value_type(element), count)
+            # Not cgutils.alloca_once: it fills the room with zeros, 0.6 s to compile and 1 us a call.
+            with builder.goto_entry_block():
+                room = builder.alloca(kind)
+            return builder.bitcast(room, context.get_value_type(sig.return_type))
 
-    return types.CPointer(like.dtype)(like), codegen
+        return types.CPointer(element)(like), codegen
+
+    return room  # type: ignore[no-any-return]
+
+
+_stack, _few = _on_stack(ON_STACK), _on_stack(COUNT)
 
 
 def _row_workspace(x: Any) -> Any:
@@ -497,10 +505,17 @@ def _row_workspace(x: Any) -> Any:
 
 
 @inline
+def _room(like: Any) -> Any:
+    """Room for 16 numbers, in the kernel's own frame."""
+    return carray(_few(like), COUNT)
+
+
+@inline
 def _each_log1p(v: Any) -> Any:
-    values = np.empty(COUNT)
+    wide_vectors()
+    values = _room(np.float64(0.0))
     lanes.store(values, 0, v)
-    for i in range(values.size):
+    for i in range(lanes.unknown(COUNT)):
         values[i] = log1p(values[i])
     return lanes.load(values, 0)
 
@@ -525,12 +540,13 @@ def _class_mean(target: Any, weight: Any, label_smoothing: Any, x: Any, a: Any, 
         return of_class(target, weight, np.float64(label_smoothing), x, np.float64(a), b)
 
     def indices(target: Any, weight: Any, label_smoothing: Any, x: Any, a: Any, b: Any) -> Any:
-        firsts, seconds = np.empty(COUNT), np.empty(COUNT)
+        smoothing = np.float64(label_smoothing)
+        firsts, seconds = _room(smoothing), _room(smoothing)
         lanes.store(firsts, 0, widen(a))
         lanes.store(seconds, 0, b)
-        for i in range(firsts.size):
+        for i in range(COUNT):
             row = x[:, i]
-            firsts[i] = of_class(target[i], weight, np.float64(label_smoothing), row, firsts[i], seconds[i])
+            firsts[i] = of_class(target[i], weight, smoothing, row, firsts[i], seconds[i])
         return lanes.load(firsts, 0)
 
     def soft(target: Any, weight: Any, label_smoothing: Any, x: Any, a: Any, b: Any) -> Any:
@@ -584,13 +600,13 @@ def _class_gradient(target: Any, weight: Any, label_smoothing: Any, high: Any, l
 
     def indices(target: Any, weight: Any, label_smoothing: Any, high: Any, low: Any, total: Any) -> Any:
         smoothing = np.float64(label_smoothing)
-        masses, rests = np.empty(COUNT), np.empty(COUNT)
-        for i in range(masses.size):
+        masses, rests = _room(smoothing), _room(smoothing)
+        for i in range(COUNT):
             high[target[i], i] = low[target[i], i] = 0
             masses[i] = mass_of_class(target[i], weight, smoothing)
         lanes.store(rests, 0, _pair_sum(high, low) / total)
         primitives.row_scale_pair(lanes.load(masses, 0), total, high, low, high)
-        for i in range(masses.size):
+        for i in range(COUNT):
             finish(target[i], weight, smoothing, high[:, i], masses[i], rests[i])
 
     def soft(target: Any, weight: Any, label_smoothing: Any, high: Any, low: Any, total: Any) -> Any:
