@@ -17,6 +17,7 @@ from numba.extending import intrinsic, lower_builtin, models, register_model, ty
 from numba.np.arrayobj import populate_array
 
 from actbench.kernels.linking import inline
+from actbench.kernels.operands import LINE
 
 COUNT = 16
 _I32, _I64, _BIT = ir.IntType(32), ir.IntType(64), ir.IntType(1)
@@ -100,6 +101,19 @@ def store(typingctx: Any, x: Any, i: Any, value: Any) -> Any:
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         place = _place(context, builder, sig.args[0], *args[:2])
         builder.store(args[2], place, align=x.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.none(x, types.intp, Lanes(x.dtype)), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def store_past(typingctx: Any, x: Any, i: Any, value: Any) -> Any:
+    """The same past the caches; x[i] begins a cache line."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        place = _place(context, builder, sig.args[0], *args[:2])
+        hint = builder.module.add_metadata([_I32(1)])
+        builder.store(args[2], place, align=LINE).set_metadata("nontemporal", hint)
         return context.get_dummy_value()
 
     return types.none(x, types.intp, Lanes(x.dtype)), codegen

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
-from actbench.bench.ceiling import STREAMS, Ceiling, _kernel, kind_of, words_of
+from actbench.bench import ceiling as module
+from actbench.bench.ceiling import STREAMS, Ceiling, _ways, fastest, kind_of, words_of
 from actbench.kernels.workload import Workload
 
 
@@ -39,15 +42,44 @@ def test_a_loss_of_class_indices_reads_one_stream() -> None:
     assert kind_of(load) == "read"
 
 
-def test_the_kernels_do_what_their_names_say() -> None:
-    a, b = np.arange(1000, dtype=np.uint64), np.full(1000, 3, np.uint64)
-    out = np.zeros(1000, np.uint64)
-    _kernel("copy")(out, a)
-    assert np.array_equal(out, a)
-    _kernel("triad")(out, a, b)
-    assert np.array_equal(out, a + b)
-    assert _kernel("read")(a) == a.sum()
-    assert _kernel("read2")(a, b) == (a ^ b).sum()
+@pytest.mark.parametrize("size", [0, 1, 15, 16, 1000, 5000])
+def test_every_way_does_what_its_kind_says(size: int) -> None:
+    # Sums of so few integers are exact in any order.
+    aligned = np.empty(size + 8)
+    out = aligned[-aligned.ctypes.data // 8 % 8 :][:size]
+    a, b = np.arange(float(size)), np.full(size, 3.0)
+    for kind, expected in (("copy", a), ("triad", a + b)):
+        for way in _ways(kind):
+            out[:] = -1
+            way(*(out, a, b)[: STREAMS[kind]])
+            assert np.array_equal(out, expected)
+    assert [way(a) for way in _ways("read")] == [a.sum()]
+    assert [way(a, b) for way in _ways("read2")] == [a.sum() + b.sum()]
+
+
+@pytest.mark.parametrize("quick", [0, 1, 2])
+def test_the_fastest_way_is_the_ceiling(quick: int) -> None:
+    now = 0
+
+    def way(nanoseconds: int) -> Callable[..., None]:
+        def move(*arrays: object) -> None:
+            nonlocal now
+            now += nanoseconds
+
+        return move
+
+    ways = [way(10 if i == quick else 11) for i in range(3)]
+    sets = [(np.ones(8), np.ones(8))] * 2
+    assert fastest(ways, sets, 1, lambda: now) is ways[quick]
+
+
+def test_a_size_is_raced_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    raced = []
+    monkeypatch.setattr(module, "fastest", lambda ways, sets, threads: raced.append(threads) or ways[0])
+    ceiling = Ceiling()
+    for threads in (1, 1, 2):
+        ceiling(workload(1, 1), threads)
+    assert raced == [1, 2]
 
 
 @pytest.mark.parametrize("threads", [1, 2])
