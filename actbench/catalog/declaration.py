@@ -160,8 +160,6 @@ class Declaration:
     row_output: Callable[..., int] | None = None
     default_reduction: Reduction = "mean"
     mean_over: Literal["elements", "samples"] = "elements"
-    wide: bool = False
-    """Whether its scalar bodies work in float64 where the arrays are float32: one rounding, at half the speed."""
     reference: str = ""
     pitfalls: tuple[str, ...] = ()
     origin: str = ""

@@ -43,9 +43,14 @@ SCALARS = (
     "gelu_slope",
     "gelu_tanh",
     "gelu_tanh_slope",
+    "selu",
+    "selu_slope",
+    "scaled_expm1",
     "product_tail",
     "sum_tail",
+    "quotient_tail",
     "ratio",
+    "sixth",
 )
 ROWS = (
     "row_max",
@@ -197,14 +202,37 @@ def ratio(x: float, y: float, low: float) -> float:
     return float(Fraction(x) / (Fraction(y) + Fraction(low))) if finite else math.nan
 
 
-SIXTH = 1 / 6
-SIXTH_LOW = 1 / 108086391056891904
-"""What rounding took from 1/6: 2^-56 (2/3)."""
+def quotient_tail(x: float, y: float) -> float:
+    """What rounding took from x / y, to its own last bit; 0 where that is not finite."""
+    quotient = x / y
+    return (
+        float((Fraction(x) - Fraction(quotient) * Fraction(y)) / Fraction(y))
+        if math.isfinite(quotient)
+        else 0.0
+    )
 
 
-def sixth(x: float, low: float) -> float:
-    """(x + low) / 6, rounded once."""
-    return x * SIXTH + (product_tail(x, SIXTH) + (x * SIXTH_LOW + low * SIXTH))
+def sixth(x: float, y: float, low: float) -> float:
+    """x (y + low) / 6, rounded once, for finite x and y."""
+    return float(Fraction(x) * (Fraction(y) + Fraction(low)) / 6)
+
+
+def scaled_expm1(a: float, x: float, low: float) -> float:
+    """a (e^(x + low) - 1) for x <= 0 and a >= 0, rounded once; ``low`` is what x lost to its own rounding."""
+    return a * expm1(x + low)
+
+
+_SELU, _SELU_BELOW = 1.0507009873554804934, 1.7580993408473768599
+
+
+def selu(x: float) -> float:
+    """lambda x above 0, lambda alpha (e^x - 1) below."""
+    return _SELU * x if x > 0 else _SELU_BELOW * expm1(x)
+
+
+def selu_slope(x: float) -> float:
+    """lambda above 0, lambda alpha e^x below."""
+    return _SELU if x > 0 else _SELU_BELOW * exp(x)
 
 
 def gate(a: float, x: float, low: float) -> float:

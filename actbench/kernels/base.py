@@ -271,7 +271,6 @@ class Function(ABC):
                 dtype,
                 (out, numbers, *inputs),
                 scalars=self._scalars,
-                wide=self.declaration.wide,
                 options=options,
             )
             self._kernels[key] = kernel

@@ -173,19 +173,17 @@ def compile_kernel(
     signature: tuple[Any, ...],
     *,
     scalars: int,
-    wide: bool = False,
     options: tuple[Any, ...] = (),
 ) -> Kernel:
     """The kernel that ``template`` makes of ``bodies`` in the format ``dtype``, from disk where it is there.
 
-    ``scalars`` is how many leading arguments of the bodies are operands, 0 for bodies with loops; ``wide`` lets scalar
-    ones work in float64 where the dtype is float32.
+    ``scalars`` is how many leading arguments of the bodies are operands, 0 for bodies with loops.
     ``options`` are further arguments of the template (plain values), part of the kernel's identity.
     """
     if numba.config.DISABLE_JIT:
         raise UsageError("NUMBA_DISABLE_JIT is set: unset it, the kernels exist only compiled")
     identity = (_toolchain(), template.__qualname__, [digest(b) for b in bodies], dtype.name)
-    key = hashlib.sha256(repr((*identity, signature, scalars, wide, options)).encode()).hexdigest()[:40]
+    key = hashlib.sha256(repr((*identity, signature, scalars, options)).encode()).hexdigest()[:40]
     with _LOCK:
         cache = _TimedCache(key)
         cached = cache.entry is not None
@@ -196,7 +194,7 @@ def compile_kernel(
             lowering.install()
             compute = compute_dtype(dtype)
             if scalars:
-                bodies = tuple(number_body(b, compute, scalars, wide=wide) for b in bodies)
+                bodies = tuple(number_body(b, compute, scalars) for b in bodies)
             else:
                 bodies = tuple(specialize(b, compute, inline, integers=False) for b in bodies)
             # Numba numbers its functions from 1 in every process, and the number is all that tells the symbols of

@@ -16,24 +16,10 @@ Body = Callable[..., Any]
 _PROBES = (-1.0, 0.0, 0.5, 1.0, 2.0)
 
 
-def number_body(body: Body, dtype: np.dtype[Any], operands: int, *, wide: bool) -> Body:
-    """The body over numbers of the dtype, or over float64 ones that it makes of float32 where ``wide``.
-
-    NaN in, NaN out is said here for all: a body that compares may turn it into a number.
-    """
-    carries = _carries_nan(body, operands)
-    if wide and dtype == np.float32:
-        value = _through_float64(specialize(body, np.dtype(np.float64), inline, integers=True), operands)
-    else:
-        value = specialize(body, dtype, inline, integers=True)
-    return value if carries else _guarded(value, operands)
-
-
-def _through_float64(body: Body, operands: int) -> Body:
-    double, single = np.float64, np.float32
-    if operands == 1:
-        return inline(lambda x, *params: single(body(double(x), *params)))
-    return inline(lambda x, y, *params: single(body(double(x), double(y), *params)))
+def number_body(body: Body, dtype: np.dtype[Any], operands: int) -> Body:
+    """The body over numbers of the dtype; NaN in, NaN out is said here for all: comparisons make a number of it."""
+    value: Body = specialize(body, dtype, inline, integers=True)
+    return value if _carries_nan(body, operands) else _guarded(value, operands)
 
 
 def _guarded(body: Body, operands: int) -> Body:

@@ -118,17 +118,15 @@ def test_another_processor_has_other_kernels(tmp_path):
     assert _answer(_probe(file, tmp_path / "cache", **generic)) == [False, 6, 3, 6, "triple"]
 
 
-def test_float32_kernels_compute_in_float32_unless_declared_wide(
-    elementwise: Declaration, tmp_path, monkeypatch
-):
+def test_float32_kernels_compute_in_float32(elementwise: Declaration, tmp_path, monkeypatch):
     """A literal that stayed float64 would halve the speed: no double in a float32 kernel."""
     monkeypatch.setenv("ACTBENCH_CACHE_DIR", str(tmp_path))
     f = type(bind(elementwise))(elementwise)
     for pass_ in f.passes:
         body = f._pass(pass_)[1]
         named = {body.__name__, *body.__code__.co_names}
-        if elementwise.wide or named & set(vars(wide.functions)):
-            continue  # declared to work in float64
+        if named & set(vars(wide.functions)):
+            continue  # these work in float64
         kernel = f._pass_kernel(pass_, dtype_named("float32"))
         (text,) = kernel.dispatcher.inspect_llvm().values()
         body = text[text.index("define") :]

@@ -24,6 +24,7 @@ TRANSCENDENTAL = (
     "exp", "expm1", "log", "log1p", "tanh", "erf", "erfc", "sin", "cos", "sigmoid", "sigmoid_slope",
     "tanh_slope", "silu",
     "silu_slope", "softplus", "mish", "mish_slope", "gelu", "gelu_slope", "gelu_tanh", "gelu_tanh_slope", "gate",
+    "selu", "selu_slope", "scaled_expm1",
 )  # fmt: skip
 UNARY = (*TRANSCENDENTAL, "sqrt", "fabs", "floor")
 BINARY = ("copysign", "maximum", "minimum")
@@ -33,9 +34,11 @@ NARROW = [name for name in (*UNARY, *BINARY) if not hasattr(wide.functions, name
 CALLS = {
     "silu_slope": lambda f, x, zero: f(x, zero),
     "gate": lambda f, x, zero: f(x, x, zero),
+    "scaled_expm1": lambda f, x, zero: f(type(x)(1), -abs(x), zero),
 }
 INF, NAN = np.inf, np.nan
 CUBIC = 2 * math.sqrt(2 / math.pi)
+SELU, SELU_BELOW = "1.0507009873554804934", "1.7580993408473768599"
 
 
 def sigmoid_slope(x):
@@ -92,6 +95,9 @@ REFERENCE = {name: getattr(np, name) for name in UNARY if hasattr(np, name)} | {
     "silu": lambda x: gated(x, x),
     "silu_slope": lambda x: gated_slope(x, x),
     "gate": lambda x: gated(x, x),
+    "selu": lambda x: np.where(x > 0, float(SELU) * x, float(SELU_BELOW) * np.expm1(np.where(x > 0, 0, x))),
+    "selu_slope": lambda x: np.where(x > 0, float(SELU), float(SELU_BELOW) * np.exp(np.where(x > 0, 0, x))),
+    "scaled_expm1": lambda x: np.expm1(-np.abs(x)),
     "softplus": lambda x: np.logaddexp(0, x),
     "mish": mish,
     "mish_slope": mish_slope,
@@ -126,6 +132,9 @@ ENCLOSURE = {name: getattr(arb, name) for name in TRANSCENDENTAL if hasattr(arb,
     "silu": lambda x: x * arb_sigmoid(x),
     "silu_slope": lambda x: arb_sigmoid(x) * (1 + x * arb_sigmoid(-x)),
     "gate": lambda x: x * arb_sigmoid(x),
+    "selu": lambda x: arb(SELU) * x if x > 0 else arb(SELU_BELOW) * x.expm1(),
+    "selu_slope": lambda x: arb(SELU) if x > 0 else arb(SELU_BELOW) * x.exp(),
+    "scaled_expm1": lambda x: (-abs(x)).expm1(),
     "softplus": lambda x: x.exp().log1p(),
     "mish": lambda x: x * x.exp().log1p().tanh(),
     "mish_slope": arb_mish_slope,
@@ -154,6 +163,9 @@ WINDOWS = {
     "silu": [(-40, 40), (-109, -86), (-752, -700)],
     "silu_slope": [(-1.2785, -1.2784), (-40, 40), (-109, -86), (-752, -700)],
     "gate": [(-40, 40), (-109, -86), (-752, -700)],
+    "selu": [(-1.1, 1.1), (-18, -15), (-39, -36)],
+    "selu_slope": [(-2, 0), (-104, -86), (-746, -707)],
+    "scaled_expm1": [(-1.1, 1.1), (-18, -15), (-39, -36)],
     "softplus": [(-2, 2), (-40, 40), (-104, -86), (-746, -707)],
     "mish": [(-2, 2), (-40, 40), (-109, -86), (-752, -700)],
     "mish_slope": [(-1.19244, -1.19242), (-2, 2), (-40, 40), (-109, -86), (-752, -700)],
@@ -285,6 +297,9 @@ SPECIAL = {
     **{name: [(INF, 1.0), (0.0, 0.5), (-0.0, 0.5), (1e30, 1.0)] for name in ("silu_slope", "gelu_slope")},
     "gelu_tanh_slope": [(INF, 1.0), (0.0, 0.5), (-0.0, 0.5), (1e30, 1.0)],
     "mish_slope": [(INF, 1.0), (0.0, 0.6), (-0.0, 0.6), (1e30, 1.0)],
+    "selu": [(-INF, -float(SELU_BELOW)), (INF, INF), (0.0, 0.0), (-0.0, -0.0), (-1e30, -float(SELU_BELOW))],
+    "selu_slope": [(-INF, 0.0), (INF, float(SELU)), (0.0, float(SELU_BELOW)), (-0.0, float(SELU_BELOW))],
+    "scaled_expm1": [(-INF, -1.0), (-0.0, -0.0), (-1e30, -1.0)],
 }
 
 
@@ -368,22 +383,36 @@ def test_every_primitive_has_its_twins_and_a_bound():
 def test_a_sum_a_product_and_a_ratio_lose_nothing(dtype):
     module = MODULES[dtype].functions
     tiny = dtype(np.finfo(dtype).eps / 3)
-    sum_tail, product_tail, ratio = module.sum_tail, module.product_tail, module.ratio
+    sum_tail, product_tail, quotient_tail = module.sum_tail, module.product_tail, module.quotient_tail
+    ratio, sixth = module.ratio, module.sixth
 
     @numba.njit
     def tails(x, y):
-        return sum_tail(x, y), product_tail(x, y), ratio(x, y, y * tiny)
+        return (
+            sum_tail(x, y),
+            product_tail(x, y),
+            ratio(x, y, y * tiny),
+            quotient_tail(x, y),
+            sixth(x, y, y * tiny),
+        )
 
     rng = np.random.default_rng(5)
     for x, y in rng.normal(0, 3, (200, 2)).astype(dtype):
-        total, product, ratio = tails(x, y)
+        total, product, ratio, rest, part = tails(x, y)
         exact = Fraction(float(x)), Fraction(float(y))
         assert Fraction(float(total)) == sum(exact) - Fraction(float(dtype(x + y)))
         assert Fraction(float(product)) == exact[0] * exact[1] - Fraction(float(dtype(x * y)))
-        quotient = exact[0] / (exact[1] + Fraction(float(y * tiny)))
+        lost = exact[0] / exact[1] - Fraction(float(x / y))
+        assert abs(Fraction(float(rest)) - lost) <= 2 * Fraction(float(np.finfo(dtype).eps)) * abs(
+            lost
+        )  # two roundings
+        low = exact[1] + Fraction(float(y * tiny))
+        assert abs(Fraction(float(part)) - exact[0] * low / 6) <= 0.501 * np.spacing(dtype(abs(part)))
+        quotient = exact[0] / low
         # the last addition rounds by half an ULP (of the binade below, at a power of two); what it adds is off by far less
         assert abs(float(Fraction(float(ratio)) - quotient)) <= 0.501 * np.spacing(dtype(abs(ratio)))
     assert tails(dtype(INF), dtype(1))[:2] == (0, 0)
+    assert tails(dtype(INF), dtype(1))[3] == 0
 
 
 @pytest.mark.parametrize("form", minimax.FORMATS, ids=lambda f: f.name)

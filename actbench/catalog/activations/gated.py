@@ -5,15 +5,12 @@ from __future__ import annotations
 from actbench.catalog import primitives
 from actbench.catalog.declaration import Kink, Param
 from actbench.catalog.primitives import (
-    SIXTH,
-    SIXTH_LOW,
     copysign,
     damped,
     gate,
     product_tail,
     sigmoid_slope,
     sixth,
-    sum_tail,
 )
 from actbench.catalog.registry import activation
 
@@ -106,7 +103,7 @@ def gelu_tanh(x: float) -> float:
 
 
 def _hardswish_slope(x: float) -> float:
-    slope = sixth(2.0 * x + 3.0, sum_tail(2.0 * x, 3.0))
+    slope = (x + x + 3.0) * (1.0 / 6.0)
     return 0.0 if x < -3.0 else (1.0 if x > 3.0 else slope)
 
 
@@ -115,7 +112,6 @@ def _hardswish_slope(x: float) -> float:
     formula="x * max(0, min(1, x/6 + 1/2))",
     derivative_formula="0 if x < -3 else 1 if x > 3 else x/3 + 1/2",
     derivative=_hardswish_slope,
-    wide=True,
     aliases=("hard_swish", "hard_silu"),
     kinks=(
         Kink(at="-3", left="0", right="-1/2", value="-1/2"),
@@ -129,7 +125,6 @@ def _hardswish_slope(x: float) -> float:
 )
 def hardswish(x: float) -> float:
     """Hard swish: swish with a piecewise linear gate."""
-    h = x * SIXTH
-    s = x + 3.0
-    low = product_tail(h, s) + ((product_tail(x, SIXTH) + x * SIXTH_LOW) * s + h * sum_tail(x, 3.0))
-    return copysign(0.0, x) if x <= -3.0 else (x if x >= 3.0 else copysign(h * s + low, x))
+    y = -3.0 if x < -3.0 else x
+    s = y + 3.0
+    return x if x >= 3.0 else copysign(sixth(y, s, y - (s - 3.0)), x)

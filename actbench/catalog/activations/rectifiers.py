@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from actbench.catalog import primitives
 from actbench.catalog.declaration import Kink, Param
 from actbench.catalog.domain import Domain
 from actbench.catalog.errors import ParameterError
-from actbench.catalog.primitives import copysign, damped, exp, expm1, maximum, minimum, product_tail
+from actbench.catalog.primitives import (
+    damped,
+    exp,
+    expm1,
+    maximum,
+    minimum,
+    quotient_tail,
+    scaled_expm1,
+    wide,
+)
 from actbench.catalog.registry import activation
 
 _LEAK = Kink(at="0", left="negative_slope", right="1", value="negative_slope")
@@ -167,16 +177,22 @@ def elu(x: float, alpha: float = 1.0) -> float:
     return x if x > 0 else alpha * expm1(x)
 
 
+def _celu_slope(x: float, alpha: float) -> float:
+    y = exp(x / alpha)
+    return 1.0 if x > 0 else y + y * quotient_tail(x, alpha)
+
+
+def _celu_alpha(x: float, alpha: float) -> float:
+    u = wide(minimum(x, 0.0)) / wide(alpha)  # near 0 all but u^2/2 of the two terms cancels
+    return expm1(u) - damped(u, exp(u))
+
+
 @activation(
     family="rectifier",
     formula="x if x > 0 else alpha*(exp(x/alpha) - 1)",
     derivative_formula="1 if x > 0 else exp(x/alpha)",
-    derivative=lambda x, alpha: 1.0 if x > 0 else exp(x / alpha),
-    gradients={
-        "alpha": lambda x, alpha: (
-            expm1(minimum(x, 0.0) / alpha) - damped(minimum(x, 0.0) / alpha, exp(minimum(x, 0.0) / alpha))
-        )
-    },
+    derivative=_celu_slope,
+    gradients={"alpha": _celu_alpha},
     params={
         "alpha": Param(
             Domain("(0, inf)"),
@@ -185,26 +201,20 @@ def elu(x: float, alpha: float = 1.0) -> float:
             shown=(0.3, 2.0),
         )
     },
-    wide=True,
     range="[-inf, inf]",
     reference="Barron (2017), Continuously Differentiable Exponential Linear Units, arXiv:1704.07483",
     pitfalls=("It is elu for alpha = 1 only; for every other alpha it has, unlike elu, no kink.",),
 )
 def celu(x: float, alpha: float = 1.0) -> float:
     """Continuously differentiable exponential linear unit."""
-    return x if x > 0 else alpha * expm1(x / alpha)
-
-
-_SELU = 1.0507009873554805  # lambda
-_SELU_NEGATIVE, _SELU_NEGATIVE_LOW = 1.7580993408473768, 1.415351938008e-17  # lambda alpha, in two parts
+    return x if x > 0 else scaled_expm1(alpha, x / alpha, quotient_tail(x, alpha))
 
 
 @activation(
     family="rectifier",
     formula="1.0507009873554804934*x if x > 0 else 1.7580993408473768599*(exp(x) - 1)",
     derivative_formula="1.0507009873554804934 if x > 0 else 1.7580993408473768599*exp(x)",
-    derivative=lambda x: _SELU if x > 0 else _SELU_NEGATIVE * exp(x),
-    wide=True,
+    derivative=primitives.selu_slope,
     range="[-1.7580993408473768599, inf]",
     kinks=(
         Kink(
@@ -219,10 +229,7 @@ _SELU_NEGATIVE, _SELU_NEGATIVE_LOW = 1.7580993408473768, 1.415351938008e-17  # l
 )
 def selu(x: float) -> float:
     """Scaled exponential linear unit: activations keep mean 0 and variance 1 from layer to layer."""
-    y = expm1(x)
-    below = _SELU_NEGATIVE * y
-    low = product_tail(_SELU_NEGATIVE, y) + _SELU_NEGATIVE_LOW * y
-    return _SELU * x if x > 0 else copysign(below + low, x)
+    return primitives.selu(x)
 
 
 @activation(

@@ -6,10 +6,8 @@ from actbench.catalog import primitives
 from actbench.catalog.declaration import Kink, Param
 from actbench.catalog.domain import Domain
 from actbench.catalog.primitives import (
-    SIXTH,
     copysign,
     fabs,
-    maximum,
     minimum,
     ratio,
     sixth,
@@ -140,8 +138,7 @@ def softsign(x: float) -> float:
     family="sigmoid",
     formula="max(0, min(1, x/6 + 1/2))",
     derivative_formula="1/6 if abs(x) < 3 else 0",
-    derivative=lambda x: SIXTH if fabs(x) < 3.0 else 0.0,
-    wide=True,
+    derivative=lambda x: 1.0 / 6.0 if fabs(x) < 3.0 else 0.0,
     aliases=("hard_sigmoid",),
     range="[0, 1]",
     kinks=(
@@ -153,5 +150,6 @@ def softsign(x: float) -> float:
 )
 def hardsigmoid(x: float) -> float:
     """Hard sigmoid: a straight line between two levels."""
-    y = maximum(x, -3.0)
-    return minimum(sixth(y + 3.0, sum_tail(y, 3.0)), 1.0)
+    y = -3.0 if x < -3.0 else (3.0 if x > 3.0 else x)
+    s = y + 3.0
+    return sixth(1.0, s, y - (s - 3.0))

@@ -22,6 +22,12 @@ class Float32:
     LN2 = _float32(0.6931472, -1.9046542e-09)
     # ln 2, few bits first
     LN2_SHORT = _float32(0.69314575, 1.4286068e-06)
+    # 1/6 in two parts
+    SIXTH = _float32(0.16666667, -4.967054e-09)
+    # lambda of selu, both parts above 0
+    SELU = _float32(1.0507009, 8.441664e-08)
+    # its lambda alpha
+    SELU_BELOW = _float32(1.7580993, 2.3296717e-08)
     # pi / 2 in two parts
     HALF_PI = _float32(1.5707964, -4.371139e-08)
     # sqrt(1/2)
@@ -40,6 +46,8 @@ class Float32:
     SILU_ROOT = _float32(-1.2784646, 1.29792825e-08)
     # e^x here
     SILU_EXP = _float32(0.27846456, -1.29792825e-08)
+    # (1 + e^x)^2 / e^x here
+    SILU_SQUARE = _float32(5.869586, 2.8523933e-08)
     # mish'(x) = 0 here
     MISH_ROOT = _float32(-1.1924312, -3.0439375e-09)
     # e^x here
@@ -58,8 +66,10 @@ class Float32:
     GELU_TANH_ROOT = _float32(-0.75246143, 1.1339628e-08)
     # alpha x + beta x^3 here
     GELU_TANH_ARGUMENT = _float32(-1.2311549, 4.6338755e-08)
-    # the exponential of that
+    # the exponential of that, e
     GELU_TANH_EXP = _float32(0.2919552, 9.09685e-09)
+    # (1 + e)^2 / e
+    GELU_TANH_SQUARE = _float32(5.7171383, -1.7649135e-07)
     # series below, tail above
     ERF_SPLIT = _float32(0.625)[0]
     # above it erfc is subnormal
@@ -95,6 +105,12 @@ class Float64:
     LN2 = _float64(0.6931471805599453, 2.3190468138462996e-17)
     # ln 2, few bits first
     LN2_SHORT = _float64(0.6931471805598903, 5.497923018708371e-14)
+    # 1/6 in two parts
+    SIXTH = _float64(0.16666666666666666, 9.25185853854297e-18)
+    # lambda of selu, both parts above 0
+    SELU = _float64(1.0507009873554805, 3.9855512681859546e-17)
+    # its lambda alpha
+    SELU_BELOW = _float64(1.7580993408473768, 1.4113301859272178e-17)
     # pi / 2 in two parts
     HALF_PI = _float64(1.5707963267948966, 6.123233995736766e-17)
     # sqrt(1/2)
@@ -113,6 +129,8 @@ class Float64:
     SILU_ROOT = _float64(-1.2784645427610737, -1.0946994183093437e-16)
     # e^x here
     SILU_EXP = _float64(0.2784645427610738, -1.5523606315812798e-18)
+    # (1 + e^x)^2 / e^x here
+    SILU_SQUARE = _float64(5.869586019429696, -1.126108116836964e-16)
     # mish'(x) = 0 here
     MISH_ROOT = _float64(-1.1924312145154952, -4.8484829848031044e-17)
     # e^x here
@@ -131,8 +149,10 @@ class Float64:
     GELU_TANH_ROOT = _float64(-0.7524614220710163, 3.635560509207687e-17)
     # alpha x + beta x^3 here
     GELU_TANH_ARGUMENT = _float64(-1.2311548723318988, 1.449217884953896e-17)
-    # the exponential of that
+    # the exponential of that, e
     GELU_TANH_EXP = _float64(0.29195521191476714, -8.582607951729513e-18)
+    # (1 + e)^2 / e
+    GELU_TANH_SQUARE = _float64(5.717138113913921, -3.65784004066341e-16)
     # series below, tail above
     ERF_SPLIT = _float64(0.625)[0]
     # above it erfc is subnormal
@@ -170,5 +190,3 @@ class Wide:
     LOG1P = _float64(0.9999999992567258, -0.499999814335098, 0.3333255963863516, -0.24987271136740544, 0.19890749749235767, -0.16105699602738024, 0.12418455048184858, -0.0824420252085683, 0.04147846339333621, -0.013407643652430735, 0.0020302646557716774)
     # (a + 5/4) e^(a^2/2) Phi(-a) = P(t), t = (a - 2)/(a + 4), a >= 0: relative error 2^-29.52
     NORMAL = _float64(0.5463315046519462, -0.21478441718148242, 0.02022600608499349, 0.15238227439204488, -0.18396860277721305, 0.10051371081881688, -0.01391687081629522, -0.01395045526286867, 0.00524403353497708, 0.0021172517603047104, -0.0012556428005285624)
-    # a / sqrt(2 pi) - e^(a^2/2) Phi(-a) = (a - root) P(t), t as above: relative error 2^-30.66
-    NORMAL_SLOPE = _float64(0.5045491773710169, -0.20606471260737552, 0.1697781683976691, -0.10085183606700639, 0.03786756929476239, -0.0043835382819810455, -0.003259559190204114, 0.001169065985301648, 0.0003521602560591685, -0.00021499087166088415)

@@ -91,6 +91,9 @@ def elementary(c: Any) -> SimpleNamespace:
     LN2, LN2_LOW = c.LN2
     LN2_SHORT, LN2_REST = c.LN2_SHORT
     HALF_PI, HALF_PI_LOW = c.HALF_PI
+    SIXTH, SIXTH_LOW = c.SIXTH
+    SELU, SELU_LOW = c.SELU
+    SELU_BELOW, SELU_BELOW_LOW = c.SELU_BELOW
     EXP, LOG, SIN, COS = c.EXP, c.LOG, c.SIN, c.COS
     EXP_TWICE = (ONE, TWO, *(T(2 ** (k + 2)) * coefficient for k, coefficient in enumerate(EXP)))
     TANH, TANH_SPLIT = c.TANH, c.TANH_SPLIT
@@ -259,13 +262,17 @@ def elementary(c: Any) -> SimpleNamespace:
         return -y if (n & 2) != 0 else y
 
     @inline
-    def exp(x: Any) -> Any:
-        """Return e^x, subnormal results included."""
+    def exp_times(a: Any, x: Any) -> Any:
         y = EXP_LOW if x < EXP_LOW else x
         y = EXP_HIGH if y > EXP_HIGH else y
         t, r, tail = reduced(y, ZERO, TO_RAISED if x < ZERO else TO_SUNK)
-        p = power(t)
+        p = a * power(t)
         return fma(series(r, tail), p, p) * (SINK if x < ZERO else RISE)
+
+    @inline
+    def exp(x: Any) -> Any:
+        """Return e^x, subnormal results included."""
+        return exp_times(ONE, x)
 
     @inline
     def expm1(x: Any) -> Any:
@@ -278,6 +285,33 @@ def elementary(c: Any) -> SimpleNamespace:
         high, low = fma_pair(q, p, p - HALF)
         y = high + fma(p, q_low, low)
         return x if fabs(x) < EPSILON else y + y  # halves of subnormals are inexact
+
+    @inline
+    def expm1_times(a: Any, a_low: Any, x: Any, low: Any) -> Any:
+        y = -TWO * SATURATED if x < -TWO * SATURATED else x
+        t, r, tail = reduced(y, low if x == y else ZERO, TO_POWER)
+        (q, q_low), p = series_pair(r, tail), power(t)
+        rest = a_low * fma(q, p, p - ONE)
+        p *= a
+        b, b_low = fast_two_sum(-a, p)
+        high, low = fma_pair(q, p, b)
+        return copysign(high + fma(p, q_low, low + (b_low + rest)), x)
+
+    @inline
+    def scaled_expm1(a: Any, x: Any, low: Any) -> Any:
+        """Return a (e^(x + low) - 1) for x <= 0, a above 0, rounded once."""
+        return expm1_times(a, ZERO, x, low)
+
+    @inline
+    def selu(x: Any) -> Any:
+        """Return lambda x above 0, lambda alpha (e^x - 1) below."""
+        above = fma(x, SELU, x * SELU_LOW)
+        return above if x > ZERO else expm1_times(SELU_BELOW, SELU_BELOW_LOW, x, ZERO)
+
+    @inline
+    def selu_slope(x: Any) -> Any:
+        """Return lambda above 0, lambda alpha e^x below."""
+        return SELU + SELU_LOW if x > ZERO else exp_times(SELU_BELOW, x)
 
     @inline
     def log(x: Any) -> Any:
@@ -385,6 +419,20 @@ def elementary(c: Any) -> SimpleNamespace:
         return e if fabs(s) < INF else ZERO
 
     @inline
+    def quotient_tail(x: Any, y: Any) -> Any:
+        """Return x / y - fl(x / y), to its own last bit; 0 where that is not finite."""
+        q = divide(x, y)
+        e = fma(-q, y, x) * divide(ONE, y)
+        return e if fabs(e) < INF else ZERO
+
+    @inline
+    def sixth(x: Any, y: Any, low: Any) -> Any:
+        """Return x (y + low) / 6, rounded once."""
+        q = y * SIXTH
+        q_low = fma(low, SIXTH, fma(y, SIXTH_LOW, fma(y, SIXTH, -q)))
+        return fma(x, q, x * q_low)
+
+    @inline
     def ratio(x: Any, y: Any, low: Any) -> Any:
         """Return x / (y + low)."""
         inverse = divide(ONE, y)
@@ -393,8 +441,14 @@ def elementary(c: Any) -> SimpleNamespace:
 
     functions = (
         exp, expm1, log, log1p, tanh, erf, erfc, sqrt, fabs, copysign, maximum, minimum, sin, cos, floor,
-        product_tail, sum_tail, ratio,
+        product_tail, sum_tail, quotient_tail, ratio, sixth, scaled_expm1, selu, selu_slope,
     )  # fmt: skip
     tools = (reduced, power, series, series_pair)
-    constants = {"ROUNDER": ROUNDER, "SINK": SINK, "SATURATED": SATURATED, "TO_RAISED": TO_RAISED}
+    constants = {
+        "ROUNDER": ROUNDER,
+        "SINK": SINK,
+        "RISE": RISE,
+        "SATURATED": SATURATED,
+        "TO_RAISED": TO_RAISED,
+    }
     return SimpleNamespace(**{f.__name__: f for f in (*functions, *tools)}, **constants)

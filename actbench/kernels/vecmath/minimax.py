@@ -175,7 +175,7 @@ APPROXIMATIONS = (
         lambda t: 1 / _normal_slope(t),
         lambda form: mpf("-0.5"),
         lambda form: _normal_variable(last_normal(form)),
-        {"Float32": 10, "Float64": 23, "Wide": 9},
+        {"Float32": 10, "Float64": 23},
         {"Float32": 2, "Float64": 2},
     ),
     Approximation(
@@ -296,12 +296,19 @@ def constants(form: Format) -> dict[str, tuple[str, list[mpf]]]:
     ln2, p, least = mp.ln(2), form.precision, form.least_exponent
     # k * LN2_SHORT is exact for every exponent k, subnormal inputs included
     short = form.truncate(ln2, p - (8 if p == 24 else 11))
+    selu = form.truncate(mpf("1.0507009873554804934"), p)
     smallest = mp.ldexp(1, least)
     tail = mp.findroot(lambda x: mp.log(mp.erfc(x) / smallest), mp.sqrt(-mp.log(smallest)))
     return {
         "LOG2E": ("1 / ln 2", [form.round(1 / ln2)]),
         "LN2": ("ln 2 in two parts", form.parts(ln2, 2)),
         "LN2_SHORT": ("ln 2, few bits first", [short, form.round(ln2 - short)]),
+        "SIXTH": ("1/6 in two parts", form.parts(mpf(1) / 6, 2)),
+        "SELU": (
+            "lambda of selu, both parts above 0",
+            [selu, form.round(mpf("1.0507009873554804934") - selu)],
+        ),
+        "SELU_BELOW": ("its lambda alpha", form.parts(mpf("1.7580993408473768599"), 2)),
         "HALF_PI": ("pi / 2 in two parts", form.parts(mp.pi / 2, 2)),
         "SQRT_HALF": ("sqrt(1/2)", [form.round(mp.sqrt(mpf(1) / 2))]),
         "EXP_LOW": ("below it e^x is 0", [form.round(mp.floor((least - p) * ln2 - 1))]),
@@ -342,6 +349,7 @@ def _roots(form: Format) -> dict[str, tuple[str, list[mpf]]]:
     return {
         "SILU_ROOT": ("silu'(x) = 0 here, in two parts", form.parts(silu, 2)),
         "SILU_EXP": ("e^x here", form.parts(exp(silu), 2)),
+        "SILU_SQUARE": ("(1 + e^x)^2 / e^x here", form.parts((1 + exp(silu)) ** 2 / exp(silu), 2)),
         "MISH_ROOT": ("mish'(x) = 0 here", form.parts(mish, 2)),
         "MISH_EXP": ("e^x here", form.parts(exp(mish), 2)),
         "MISH_REST": ("4x + 6 + e^(2x) here", form.parts(4 * mish + 6 + exp(2 * mish), 2)),
@@ -351,7 +359,8 @@ def _roots(form: Format) -> dict[str, tuple[str, list[mpf]]]:
         "CUBIC_SLOPE": ("3 beta", form.parts(3 * beta, 2)),
         "GELU_TANH_ROOT": ("gelu_tanh'(x) = 0 here", form.parts(gelu_tanh, 2)),
         "GELU_TANH_ARGUMENT": ("alpha x + beta x^3 here", form.parts(there, 2)),
-        "GELU_TANH_EXP": ("the exponential of that", form.parts(exp(there), 2)),
+        "GELU_TANH_EXP": ("the exponential of that, e", form.parts(exp(there), 2)),
+        "GELU_TANH_SQUARE": ("(1 + e)^2 / e", form.parts((1 + exp(there)) ** 2 / exp(there), 2)),
     }
 
 

@@ -26,7 +26,13 @@ def smooth(c: Any, tools: Any) -> SimpleNamespace:
     QUARTERS, INF = T(1.25), T(np.inf)
     fabs, copysign = intrinsics.fabs, intrinsics.copysign
     reduced, power, series, series_pair = tools.reduced, tools.power, tools.series, tools.series_pair
-    SINK, SATURATED, TO_RAISED = tools.SINK, tools.SATURATED, tools.TO_RAISED
+    SINK, RISE, SATURATED, TO_RAISED = tools.SINK, tools.RISE, tools.SATURATED, tools.TO_RAISED
+
+    def square(parts: Any, at: Any) -> Any:
+        """Return (1 + at)^2 / at, raised, and 2 (1 + at), its slope there, each in two parts."""
+        linear = T(TWO + TWO * at[0])
+        return RISE * parts[0], RISE * parts[1], linear, T(TWO * at[1] + ((TWO - linear) + TWO * at[0]))
+
     DAMPED = c.DAMPED
     # e^-x is kept as 2^LIFT 2^n (1 + p): neither it, up to x = DAMPED, nor its sum with 2^-LIFT leaves the format.
     LIFT = info.maxexp // 16 + 32
@@ -35,7 +41,7 @@ def smooth(c: Any, tools: Any) -> SimpleNamespace:
     TO_DEEP = T(tools.ROUNDER + T(info.maxexp - 1 + LIFT))
     LOG1P, NORMAL, NORMAL_SLOPE = c.LOG1P, c.NORMAL, c.NORMAL_SLOPE
     SILU_ROOT, SILU_ROOT_LOW = c.SILU_ROOT
-    SILU_EXP, SILU_EXP_LOW = c.SILU_EXP
+    SILU_EXP, SILU_SQUARE = c.SILU_EXP[0], square(c.SILU_SQUARE, c.SILU_EXP)
     MISH_ROOT, MISH_ROOT_LOW = c.MISH_ROOT
     MISH_EXP, MISH_EXP_LOW = c.MISH_EXP
     MISH_REST, MISH_REST_LOW = c.MISH_REST
@@ -45,7 +51,7 @@ def smooth(c: Any, tools: Any) -> SimpleNamespace:
     CUBIC_SLOPE, CUBIC_SLOPE_LOW = c.CUBIC_SLOPE
     GELU_TANH_ROOT, GELU_TANH_ROOT_LOW = c.GELU_TANH_ROOT
     GELU_TANH_ARGUMENT, GELU_TANH_ARGUMENT_LOW = c.GELU_TANH_ARGUMENT
-    GELU_TANH_EXP, GELU_TANH_EXP_LOW = c.GELU_TANH_EXP
+    GELU_TANH_EXP, GELU_TANH_SQUARE = c.GELU_TANH_EXP[0], square(c.GELU_TANH_SQUARE, c.GELU_TANH_EXP)
     ROOT_SQUARED = T(GELU_TANH_ROOT * GELU_TANH_ROOT)
     # below and above them gelu_tanh is 0 and x
     CUBIC_TINY, CUBIC_LARGE = (T(-11.0), T(6.0)) if T is np.float32 else (T(-21.7), T(9.0))
@@ -182,24 +188,25 @@ def smooth(c: Any, tools: Any) -> SimpleNamespace:
         return gated(a, y, e) * UNIT if x < CUBIC_LARGE else x
 
     @inline
-    def slope_below(d: Any, d_low: Any, n: Any, n_low: Any, at: Any, at_low: Any) -> Any:
-        """Return q (n + at (e^d - 1)) / (1 + q)^2, q = at e^d: a gate's derivative left of 0, from its zero."""
+    def slope_below(d: Any, d_low: Any, n: Any, n_low: Any, at: Any, constants: Any) -> Any:
+        """Return q (n + at (e^d - 1)) / (1 + q)^2, q = at e^d: a gate's derivative left of 0, from its zero.
+
+        Where d + d_low = 0, n is. One division, of v by b = (1 + q)^2 / at, and what it leaves of v.
+        """
+        constant, constant_low, linear, linear_low = constants
         t, r, tail = reduced(d, d_low, TO_RAISED)
-        q, q_low = series_pair(r, tail)
-        p = power(t)
-        s = p * SINK
-        m = fma(s, q, s - ONE)  # e^d - 1
-        w, w_low = two_product(at, m)
-        high, low = two_sum(n, w)
-        low += w_low + fma(at_low, m, n_low)
-        b, b_low = two_sum(ONE + at, w)
-        b_low += (ONE - (ONE + at)) + at + at_low
-        y, e = reciprocal(b, b_low)
-        y, y_low = two_product(y, y)
-        y, y_low = multiply(y, y_low, at, at_low)
-        y, y_low = multiply(y, y_low, high, low)
-        e += e
-        return (y + fma(y, q + (q_low + fma(e, q, e)), fma(y_low, q, y_low))) * p * SINK
+        f, p = series(r, tail), power(t)
+        m = fma(p, f, p - RISE)  # raised, as b is: z is sunk, until the power is put in
+        at *= SINK
+        v = fma(at, m, n)
+        slope = fma(at, m, linear)
+        b = fma(m, slope, constant)
+        b_low = fma(m, slope, constant - b) + fma(m, linear_low, constant_low)
+        inverse = divide(ONE, b)
+        z = v * inverse
+        rest = fma(at, m, fma(-z, b, n)) + n_low
+        w = fma(-z, b_low, rest) * inverse
+        return (fma(z, f, fma(w, f, w)) + z) * p
 
     @inline
     def silu_slope(x: Any, x_low: Any) -> Any:
@@ -209,8 +216,8 @@ def smooth(c: Any, tools: Any) -> SimpleNamespace:
         low = ZERO if y < DAMPED else low
         y = DAMPED if y < DAMPED else y
         d, d_low = two_sum(y, -SILU_ROOT)
-        d_low += low - SILU_ROOT_LOW
-        z = slope_below(d, d_low, d, d_low, SILU_EXP, SILU_EXP_LOW)
+        d_low -= SILU_ROOT_LOW - low
+        z = slope_below(d, d_low, d, d_low, SILU_EXP, SILU_SQUARE)
         return ONE - z if x > ZERO else z
 
     @inline
@@ -240,7 +247,7 @@ def smooth(c: Any, tools: Any) -> SimpleNamespace:
             n,
             n_low,
             GELU_TANH_EXP,
-            GELU_TANH_EXP_LOW,
+            GELU_TANH_SQUARE,
         )
         z = HALF if x == ZERO else z  # without it the last bit is wrong, where all look
         return ONE - z if x > ZERO else z

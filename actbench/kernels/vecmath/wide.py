@@ -1,7 +1,7 @@
 """The smooth activations for float32, worked out in float64: short formulas, one rounding, half the speed of float32.
 
-Where a formula in float32 would need pairs throughout, this is as fast (silu's slope: 0.75 ns/element against 0.72)
-and more exact. The polynomials have float32's accuracy; the expansions from the zeros are those of ``smooth``.
+Where a formula in float32 would need pairs throughout, this is as fast and more exact (mish's slope: 1.0 ns/element
+against 3.0). The polynomials have float32's accuracy; the expansions from the zeros are those of ``smooth``.
 """
 
 from __future__ import annotations
@@ -20,15 +20,13 @@ from .intrinsics import divide, fma, horner
 Double: Any = np.float64
 Single: Any = np.float32
 ZERO, HALF, QUARTERS, ONE, TWO, FOUR, SIX = map(Double, (0, 0.5, 1.25, 1, 2, 4, 6))
-EXPM1, LOG1P, NORMAL, NORMAL_SLOPE = Wide.EXPM1, Wide.LOG1P, Wide.NORMAL, Wide.NORMAL_SLOPE
+EXPM1, LOG1P, NORMAL = Wide.EXPM1, Wide.LOG1P, Wide.NORMAL
 LOG2E, LN2 = Float64.LOG2E, Float64.LN2[0]
 TO_POWER = Double(1.5 * 2.0**52 + 1023)
 # below it x e^x is 0 in float32, above SATURATED a gate is 1
 DAMPED, SATURATED = Double(-110), Double(20)
 NORMAL_LAST = Wide.NORMAL_LAST
-SILU_ROOT, SILU_EXP = Float64.SILU_ROOT[0], Float64.SILU_EXP[0]
 MISH_ROOT, MISH_EXP, MISH_REST = Float64.MISH_ROOT[0], Float64.MISH_EXP[0], Float64.MISH_REST[0]
-GELU_ROOT = Float64.GELU_ROOT[0]
 CUBIC, CUBIC_BETA, CUBIC_SLOPE = Double(sum(Float64.CUBIC)), Float64.CUBIC_BETA[0], Float64.CUBIC_SLOPE[0]
 CUBIC_TINY = Double(-11)
 GELU_TANH_ROOT, GELU_TANH_EXP = Float64.GELU_TANH_ROOT[0], Float64.GELU_TANH_EXP[0]
@@ -86,15 +84,6 @@ def slope_below(d: Any, n: Any, at: Any) -> Any:
 
 
 @inline
-def silu_slope(x: Any, low: Any) -> Any:
-    """Return the derivative of silu at x + low."""
-    y = Double(x) + Double(low)
-    d = clamped(-fabs(y), DAMPED, ZERO) - SILU_ROOT
-    z = slope_below(d, d, SILU_EXP)
-    return Single(ONE - z if y > ZERO else z)
-
-
-@inline
 def gelu_tanh_slope(x: Any) -> Any:
     """Return the derivative of gelu_tanh."""
     y = clamped(-fabs(Double(x)), CUBIC_TINY, ZERO)
@@ -139,22 +128,10 @@ def gelu(x: Any) -> Any:
     return Single(copysign((ZERO if y < ZERO else y) - a * b * inverse * h * normal_exp(a), y))
 
 
-@inline
-def gelu_slope(x: Any) -> Any:
-    """Return the derivative of gelu."""
-    y = Double(x)
-    a = clamped(fabs(y), ZERO, NORMAL_LAST)
-    h = horner(fma(-SIX, reciprocal(a + FOUR), ONE), NORMAL_SLOPE)
-    z = (a - GELU_ROOT) * h * normal_exp(a)
-    return Single(-z if y < ZERO else ONE + z)
-
-
 functions = SimpleNamespace(
     gate=gate,
     softplus=softplus,
-    silu_slope=silu_slope,
     gelu=gelu,
-    gelu_slope=gelu_slope,
     gelu_tanh_slope=gelu_tanh_slope,
     mish_slope=mish_slope,
 )
