@@ -141,6 +141,13 @@ def elementary(c: Any) -> SimpleNamespace:
         return t, fma(-n, LN2, x), fma(-n, LN2_LOW, low)  # the first difference is exact
 
     @inline
+    def reduced_once(x: Any, rounder: Any) -> Any:
+        """Return (t, r) of `reduced`, the tail rounded into r."""
+        t = fma(x, LOG2E, rounder)
+        n = t - rounder
+        return t, fma(-n, LN2_LOW, fma(-n, LN2, x))
+
+    @inline
     def power(t: Any) -> Any:
         """Return 2^n for t = n + rounder: the bias rides in the rounder, so one shift makes the exponent."""
         return from_bits(Int(to_bits(t) << FRACTION))
@@ -443,7 +450,7 @@ def elementary(c: Any) -> SimpleNamespace:
         exp, expm1, log, log1p, tanh, erf, erfc, sqrt, fabs, copysign, maximum, minimum, sin, cos, floor,
         product_tail, sum_tail, quotient_tail, ratio, sixth, scaled_expm1, selu, selu_slope,
     )  # fmt: skip
-    tools = (reduced, power, series, series_pair)
+    tools = (reduced, reduced_once, power, series, series_pair)
     constants = {
         "ROUNDER": ROUNDER,
         "SINK": SINK,

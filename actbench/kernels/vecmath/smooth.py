@@ -25,7 +25,8 @@ def smooth(c: Any, tools: Any) -> SimpleNamespace:
     ZERO, HALF, ONE, TWO, THREE, FOUR, SIX = map(T, (0, 0.5, 1, 2, 3, 4, 6))
     QUARTERS, INF = T(1.25), T(np.inf)
     fabs, copysign = intrinsics.fabs, intrinsics.copysign
-    reduced, power, series, series_pair = tools.reduced, tools.power, tools.series, tools.series_pair
+    reduced, reduced_once, power = tools.reduced, tools.reduced_once, tools.power
+    series, series_pair = tools.series, tools.series_pair
     SINK, RISE, SATURATED, TO_RAISED = tools.SINK, tools.RISE, tools.SATURATED, tools.TO_RAISED
 
     def square(parts: Any, at: Any) -> Any:
@@ -39,7 +40,7 @@ def smooth(c: Any, tools: Any) -> SimpleNamespace:
     UNIT = T(2.0**-LIFT)
     TO_LIFTED = T(tools.ROUNDER + T(info.maxexp - 1 - LIFT))
     TO_DEEP = T(tools.ROUNDER + T(info.maxexp - 1 + LIFT))
-    LOG1P, NORMAL, NORMAL_SLOPE = c.LOG1P, c.NORMAL, c.NORMAL_SLOPE
+    EXP, LOG1P, NORMAL, NORMAL_SLOPE = c.EXP, c.LOG1P, c.NORMAL, c.NORMAL_SLOPE
     SILU_ROOT, SILU_ROOT_LOW = c.SILU_ROOT
     SILU_EXP, SILU_SQUARE = c.SILU_EXP[0], square(c.SILU_SQUARE, c.SILU_EXP)
     MISH_ROOT, MISH_ROOT_LOW = c.MISH_ROOT
@@ -64,16 +65,28 @@ def smooth(c: Any, tools: Any) -> SimpleNamespace:
         return y, fma(-y, b_low, fma(-y, b, ONE))
 
     @inline
-    def gate_parts(x: Any, low: Any) -> Any:
-        """Return (y, e) with 1 / (1 + e^-(x + low)) = 2^-LIFT y (1 + e)."""
+    def clamped(x: Any) -> Any:
         y = SATURATED if x > SATURATED else x
-        y = DAMPED if y < DAMPED else y
-        t, r, tail = reduced(-y, -low if x == y else ZERO, TO_LIFTED)
-        (q, q_low), p = series_pair(r, tail), power(t)
+        return DAMPED if y < DAMPED else y
+
+    @inline
+    def lifted_sum(q: Any, p: Any) -> Any:
+        """Return (b, b_low, s_low) with 2^-LIFT + p (1 + q) = b + b_low + s_low."""
         large, small = (p, UNIT) if p > UNIT else (UNIT, p)
         s, s_low = fast_two_sum(large, small)
         b = fma(q, p, s)
-        return reciprocal(b, fma(q, p, s - b) + fma(q_low, p, s_low))
+        return b, fma(q, p, s - b), s_low
+
+    @inline
+    def gate_parts(x: Any, low: Any) -> Any:
+        """Return (y, e) with 1 / (1 + e^-(x + low)) = 2^-LIFT y (1 + e)."""
+        y = clamped(x)
+        t, r, tail = reduced(
+            -y, ZERO - low if x == y else ZERO, TO_LIFTED
+        )  # not -low: no choice where low is 0
+        (q, q_low), p = series_pair(r, tail), power(t)
+        b, b_low, s_low = lifted_sum(q, p)
+        return reciprocal(b, b_low + fma(q_low, p, s_low))
 
     @inline
     def gated(a: Any, y: Any, e: Any) -> Any:
@@ -84,7 +97,11 @@ def smooth(c: Any, tools: Any) -> SimpleNamespace:
     @inline
     def sigmoid(x: Any) -> Any:
         """Return 1 / (1 + e^-x)."""
-        y, e = gate_parts(x, ZERO)
+        t, r = reduced_once(-clamped(x), TO_LIFTED)
+        # q as a pair: 0.78 ULP for 0.96, a tenth slower. Without it silu errs by 1.12.
+        q, p = fma(r * r, horner(r, EXP), r), power(t)
+        b, b_low, s_low = lifted_sum(q, p)
+        y, e = reciprocal(b, b_low + s_low)
         return fma(y, e, y) * UNIT
 
     @inline
@@ -212,7 +229,7 @@ def smooth(c: Any, tools: Any) -> SimpleNamespace:
     def silu_slope(x: Any, x_low: Any) -> Any:
         """Return the derivative of silu at x + x_low."""
         y = -fabs(x)
-        low = x_low if x < ZERO else -x_low
+        low = x_low if x < ZERO else ZERO - x_low
         low = ZERO if y < DAMPED else low
         y = DAMPED if y < DAMPED else y
         d, d_low = two_sum(y, -SILU_ROOT)
@@ -268,6 +285,7 @@ def smooth(c: Any, tools: Any) -> SimpleNamespace:
     @inline
     def gelu(x: Any) -> Any:
         """Return x Phi(x) = max(x, 0) - |x| Phi(-|x|)."""
+        # y = 1/(a + 5/2) and P(y) of degree 10: a fifth faster, but 1.07 ULP in float32, where the result is subnormal.
         a = fabs(x)
         a = NORMAL_LAST if a > NORMAL_LAST else a
         q, q_low, p = normal_exp(a)
