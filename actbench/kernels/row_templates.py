@@ -25,7 +25,7 @@ from actbench.kernels.lanes import (
 from actbench.kernels.linking import inline
 from actbench.kernels.matrices import matrix, rows_of, size_of, vector
 from actbench.kernels.reduce import SPAN
-from actbench.kernels.rows import add, counts, stack, totals
+from actbench.kernels.rows import add, block, counts, room, stack, totals
 from actbench.kernels.templates import among_members, product
 from actbench.kernels.vecmath.intrinsics import wide_vectors
 
@@ -40,32 +40,26 @@ BLOCK = 256
 
 
 @inline
-def _block(rows: Any) -> Any:
-    """Room for 16 rows side by side, as many columns as are moved at once."""
-    return np.zeros((-(-rows.shape[1] // COUNT) * COUNT, COUNT), rows.dtype)
-
-
-@inline
-def _gather(rows: Any, start: Any, block: Any) -> None:
-    """Rows side by side: lane k of the block is row start + k; lanes without a row keep what they hold."""
+def _gather(rows: Any, start: Any, columns: Any) -> None:
+    """Rows side by side: lane k of the columns is row start + k; lanes without a row keep what they hold."""
     if start + COUNT <= rows.shape[0]:
         for i in range(0, rows.shape[1], COUNT):
-            load_columns(rows, start, i, block)
+            load_columns(rows, start, i, columns)
     else:
         for i in range(rows.shape[1]):
             for k in range(rows.shape[0] - start):
-                block[i, k] = rows[start + k, i]
+                columns[i, k] = rows[start + k, i]
 
 
 @inline
-def _scatter(block: Any, rows: Any, start: Any) -> None:
+def _scatter(columns: Any, rows: Any, start: Any) -> None:
     if start + COUNT <= rows.shape[0]:
         for i in range(0, rows.shape[1], COUNT):
-            store_columns(rows, start, i, block)
+            store_columns(rows, start, i, columns)
     else:
         for i in range(rows.shape[1]):
             for k in range(rows.shape[0] - start):
-                rows[start + k, i] = block[i, k]
+                rows[start + k, i] = columns[i, k]
 
 
 def _sum(value: Body, wide: bool = False) -> Kernel:
@@ -156,7 +150,7 @@ def blocks(body: Body, alike: bool) -> Kernel:
         if count < 0:
             return False
         y, x = matrix(out, count), matrix(inputs[0], count)
-        x_block, y_block = _block(x), _block(y)
+        x_block, y_block = block(x), block(y)
         xs, ys = x_block[: x.shape[1]], y_block[: y.shape[1]]
         for start in range(0, count, COUNT):
             _gather(x, start, x_block)
@@ -176,7 +170,7 @@ def blocks_backward(body: Body, alike: bool) -> Kernel:
         if count < 0:
             return False
         y, g, x = matrix(out, count), matrix(inputs[0], count), matrix(inputs[1], count)
-        g_block, x_block, y_block = _block(g), _block(x), _block(y)
+        g_block, x_block, y_block = block(g), block(x), block(y)
         gs, xs, ys = g_block[: g.shape[1]], x_block[: x.shape[1]], y_block[: y.shape[1]]
         for start in range(0, count, COUNT):
             _gather(g, start, g_block)
@@ -241,13 +235,13 @@ def block_losses(body: Body) -> Kernel:
 
     def kernel(out: Any, params: Any, pred: Any, target: Any, weight: Any) -> int:
         wide_vectors()
-        block, classes = _block(pred), np.zeros(COUNT, np.int64)
-        logits = block[: pred.shape[1]]
-        values, counted, found = np.empty(COUNT), np.empty(COUNT), 0
+        columns, classes = block(pred), room(np.int64(0))
+        logits, weights = columns[: pred.shape[1]], stretch(weight, 0, weight.size)
+        values, counted, found = room(np.float64(0)), room(np.float64(0)), 0
         for start in range(0, pred.shape[0], COUNT):
-            _gather(pred, start, block)
+            _gather(pred, start, columns)
             found += _gather_classes(target, start, pred.shape[1], classes, counted)
-            store(values, 0, body(logits, classes, weight, *params))
+            store(values, 0, body(logits, classes, weights, *params))
             for k in range(min(COUNT, pred.shape[0] - start)):
                 out[start + k] = values[k] if counted[k] != 0.0 else 0.0
         return found
@@ -260,14 +254,14 @@ def block_losses_backward(body: Body) -> Kernel:
 
     def kernel(out: Any, params: Any, pred: Any, target: Any, weight: Any) -> int:
         wide_vectors()
-        block, classes = _block(pred), np.zeros(COUNT, np.int64)
-        result, counted = _block(out), np.empty(COUNT, pred.dtype)
-        logits, gradient = block[: pred.shape[1]], result[: pred.shape[1]]
+        columns, result, classes, counted = block(pred), block(out), room(np.int64(0)), room(pred)
+        logits, gradient = columns[: pred.shape[1]], result[: pred.shape[1]]
+        weights = stretch(weight, 0, weight.size)
         zero, scale, found = splat(pred.dtype.type(0)), splat(params[0]), 0
         for start in range(0, pred.shape[0], COUNT):
-            _gather(pred, start, block)
+            _gather(pred, start, columns)
             found += _gather_classes(target, start, pred.shape[1], classes, counted)
-            body(logits, classes, weight, gradient, *params[1:])
+            body(logits, classes, weights, gradient, *params[1:])
             ignored = equal(load(counted, 0), zero)
             for i in range(pred.shape[1]):
                 store(gradient, i * COUNT, where(ignored, zero, load(gradient, i * COUNT) * scale))
