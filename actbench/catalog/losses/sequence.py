@@ -34,41 +34,48 @@ def _fill(m: Row, value: float) -> None:
             m[i, j] = value
 
 
+def _add(m: float, k: float, n: float, q: float) -> tuple[float, float]:
+    """m 2^k + n 2^q, as such a pair again."""
+    e = k if k > q else q
+    return m * power_of_two(k - e) + n * power_of_two(q - e), e
+
+
 def _emit(scores: Row, t: int, shift: Row, labels: Row, blank: int, m: Row, k: Row) -> None:
     """Fill m 2^k with the probabilities at time t of the blank (first) and of every label."""
     m[0] = wide(scores[t, blank]) - shift[t]
     for j in range(labels.size):
         m[j + 1] = wide(scores[t, labels[j]]) - shift[t]
-    for j in range(m.size):
+    for j in range(labels.size + 1):
         m[j], k[j] = split_exp(m[j])
 
 
 def _barriers(labels: Row) -> Row:
     """The exponents to add on the way from a label past the blank to the next: none, or that of 0 for a repeat."""
     _, nothing = split_exp(wide(-math.inf))
-    never = (
-        1e6 * nothing
-    )  # far below the exponents of states that are 0, or the barred number would join them
-    bar = workspace(1, labels.size + 1)[0]
-    for j in range(bar.size):
-        inside = 1 <= j < labels.size
-        bar[j] = 0.0 if inside and labels[j] != labels[j - 1] else never
-    return bar
+    bar = workspace(1, labels.size + 2)
+    # Far below the exponents of states that are 0, or the barred number would join them.
+    _fill(bar, 1e6 * nothing)
+    for j in range(1, labels.size):
+        if labels[j] != labels[j - 1]:
+            bar[0, j] = 0.0
+    return bar[0]
 
 
-def _normalise(m: Row, k: Row, row: int) -> None:
-    for j in range(m.shape[1]):
-        m[row, j], moved = exponent_split(m[row, j])
-        k[row, j] += moved
+def _normalise(bm: Row, bk: Row, lm: Row, lk: Row, row: int) -> None:
+    for j in range(bm.shape[1]):
+        bm[row, j], moved = exponent_split(bm[row, j])
+        bk[row, j] += moved
+        lm[row, j], moved = exponent_split(lm[row, j])
+        lk[row, j] += moved
 
 
-def _start(bm: Row, bk: Row, lm: Row, lk: Row) -> None:
-    """The empty prefix or suffix nowhere: 0, in all rows."""
+def _states(rows: int, labels: Row) -> tuple[Row, Row]:
+    """States that are all 0, as mantissas and exponents; two beyond the last stay it, so that all have neighbours."""
     _, nothing = split_exp(wide(-math.inf))
-    _fill(bm, 0.0)
-    _fill(bk, nothing)
-    _fill(lm, 0.0)
-    _fill(lk, nothing)
+    m, k = workspace(rows, labels.size + 3), workspace(rows, labels.size + 3)
+    _fill(m, 0.0)
+    _fill(k, nothing)
+    return m, k
 
 
 def _forward(
@@ -78,100 +85,75 @@ def _forward(
 
     Row 0 holds the empty prefix, row t + 1 what time t makes of it; where there are two rows they take turns.
     """
-    bm, bk = workspace(rows, labels.size + 1), workspace(rows, labels.size + 1)
-    lm, lk = workspace(rows, labels.size + 1), workspace(rows, labels.size + 1)
-    _start(bm, bk, lm, lk)
+    bm, bk = _states(rows, labels)
+    lm, lk = _states(rows, labels)
+    m, k = _states(1, labels)
     bm[0, 0], bk[0, 0] = 1.0, 0.0
-    m, k = workspace(1, labels.size + 1)[0], workspace(1, labels.size + 1)[0]
     new = 0
     for t in range(scores.shape[0]):
-        old = new
-        new = (t + 1) % bm.shape[0]
-        _emit(scores, t, shift, labels, blank, m, k)
+        old, new = new, (t + 1) % rows
+        _emit(scores, t, shift, labels, blank, m[0], k[0])
         for j in range(labels.size + 1):
-            e = bk[old, j] if bk[old, j] > lk[old, j] else lk[old, j]
-            total = bm[old, j] * power_of_two(bk[old, j] - e) + lm[old, j] * power_of_two(lk[old, j] - e)
-            bm[new, j], bk[new, j] = total * m[0], e + k[0]
+            total, e = _add(bm[old, j], bk[old, j], lm[old, j], lk[old, j])
+            bm[new, j], bk[new, j] = total * m[0, 0], e + k[0, 0]
         for j in range(labels.size):
             stay, step, skip = lk[old, j + 1], bk[old, j], lk[old, j] + bar[j]
             e = stay if stay > step else step
             e = skip if skip > e else e
             total = lm[old, j + 1] * power_of_two(stay - e) + bm[old, j] * power_of_two(step - e)
             total += lm[old, j] * power_of_two(skip - e)
-            lm[new, j + 1], lk[new, j + 1] = total * m[j + 1], e + k[j + 1]
+            lm[new, j + 1], lk[new, j + 1] = total * m[0, j + 1], e + k[0, j + 1]
         if t % _DRIFT == _DRIFT - 1:
-            _normalise(bm, bk, new)
-            _normalise(lm, lk, new)
+            _normalise(bm, bk, lm, lk, new)
     last = labels.size
-    e = bk[new, last] if bk[new, last] > lk[new, last] else lk[new, last]
-    total = bm[new, last] * power_of_two(bk[new, last] - e) + lm[new, last] * power_of_two(lk[new, last] - e)
-    return bm, bk, lm, lk, total, e
+    likelihood, exponent = _add(bm[new, last], bk[new, last], lm[new, last], lk[new, last])
+    return bm, bk, lm, lk, likelihood, exponent
 
 
-def _backward(
-    scores: Row, shift: Row, labels: Row, blank: int, bar: Row, t: int, bm: Row, bk: Row, lm: Row, lk: Row
-) -> None:
-    """Take beta from time t to t - 1: rows 0 hold it, rows 1 what is emitted at t."""
-    m, k = workspace(1, labels.size + 1)[0], workspace(1, labels.size + 1)[0]
-    _emit(scores, t, shift, labels, blank, m, k)
+def _backward(labels: Row, bar: Row, m: Row, k: Row, bm: Row, bk: Row, lm: Row, lk: Row) -> None:
+    """Take beta one step back past m 2^k: rows 0 hold it, rows 1 what is emitted."""
     for j in range(labels.size + 1):
         bm[1, j], bk[1, j] = bm[0, j] * m[0], bk[0, j] + k[0]
         lm[1, j], lk[1, j] = lm[0, j] * m[j], lk[0, j] + k[j]
-    last = labels.size
-    bm[0, last], bk[0, last] = bm[1, last], bk[1, last]
-    for j in range(labels.size):
-        e = bk[1, j] if bk[1, j] > lk[1, j + 1] else lk[1, j + 1]
-        bm[0, j] = bm[1, j] * power_of_two(bk[1, j] - e) + lm[1, j + 1] * power_of_two(lk[1, j + 1] - e)
-        bk[0, j] = e
-    for j in range(labels.size):
-        stay, step = lk[1, j + 1], bk[1, j + 1]
-        e = stay if stay > step else step
-        lm[0, j + 1] = lm[1, j + 1] * power_of_two(stay - e) + bm[1, j + 1] * power_of_two(step - e)
-        lk[0, j + 1] = e
-    for j in range(labels.size - 1):
-        skip = lk[1, j + 2] + bar[j + 1]
-        e = skip if skip > lk[0, j + 1] else lk[0, j + 1]
-        lm[0, j + 1] = lm[0, j + 1] * power_of_two(lk[0, j + 1] - e) + lm[1, j + 2] * power_of_two(skip - e)
-        lk[0, j + 1] = e
-    if t % _DRIFT == 0:
-        _normalise(bm, bk, 0)
-        _normalise(lm, lk, 0)
+    for j in range(labels.size + 1):
+        bm[0, j], bk[0, j] = _add(bm[1, j], bk[1, j], lm[1, j + 1], lk[1, j + 1])
+        total, e = _add(lm[1, j + 1], lk[1, j + 1], bm[1, j + 1], bk[1, j + 1])
+        lm[0, j + 1], lk[0, j + 1] = _add(total, e, lm[1, j + 2], lk[1, j + 2] + bar[j + 1])
 
 
 def _posterior(scores: Row, shift: Row, labels: Row, blank: int, out: Row) -> None:
     """Subtract from ``out`` each symbol's posterior probability a time step; NaN where no alignment exists."""
-    steps, places = scores.shape[0], labels.size + 1
+    steps, last = scores.shape[0], labels.size
     bar = _barriers(labels)
     bm, bk, lm, lk, likelihood, exponent = _forward(scores, shift, labels, blank, bar, steps + 1)
     if likelihood == 0.0:
         _fill(out, math.nan)
         return
-    beta_bm, beta_bk = workspace(2, places), workspace(2, places)
-    beta_lm, beta_lk = workspace(2, places), workspace(2, places)
-    _start(beta_bm, beta_bk, beta_lm, beta_lk)
-    beta_bm[0, places - 1], beta_bk[0, places - 1] = 1.0, 0.0
-    if places > 1:
-        beta_lm[0, places - 1], beta_lk[0, places - 1] = 1.0, 0.0
-    mass, share = workspace(1, scores.shape[1])[0], workspace(1, places)[0]
+    beta_bm, beta_bk = _states(2, labels)
+    beta_lm, beta_lk = _states(2, labels)
+    beta_bm[0, last], beta_bk[0, last] = 1.0, 0.0
+    if last > 0:
+        beta_lm[0, last], beta_lk[0, last] = 1.0, 0.0
+    m, k = _states(1, labels)
+    share, mass = workspace(2, last + 1), workspace(1, scores.shape[1])
     for t in range(steps - 1, -1, -1):
-        for c in range(mass.size):
-            mass[c] = 0.0
-        blanks = wide(0.0)
-        for j in range(places):
-            k = bk[t + 1, j] + beta_bk[0, j] - exponent
-            share[j] = bm[t + 1, j] * beta_bm[0, j] / likelihood * power_of_two(k)
-        for j in range(places):
-            blanks += share[j]
-        mass[blank] = blanks
-        for j in range(places):
-            k = lk[t + 1, j] + beta_lk[0, j] - exponent
-            share[j] = lm[t + 1, j] * beta_lm[0, j] / likelihood * power_of_two(k)
-        for j in range(labels.size):
-            mass[labels[j]] += share[j + 1]
+        for j in range(last + 1):
+            e = bk[t + 1, j] + beta_bk[0, j] - exponent
+            share[0, j] = bm[t + 1, j] * beta_bm[0, j] / likelihood * power_of_two(e)
+            e = lk[t + 1, j] + beta_lk[0, j] - exponent
+            share[1, j] = lm[t + 1, j] * beta_lm[0, j] / likelihood * power_of_two(e)
+        _fill(mass, 0.0)
+        blanks = share[0, last]
+        for j in range(last):
+            blanks += share[0, j]
+            mass[0, labels[j]] += share[1, j + 1]
+        mass[0, blank] = blanks
         for c in range(scores.shape[1]):
-            out[t, c] -= mass[c]
-        if t > 0:
-            _backward(scores, shift, labels, blank, bar, t, beta_bm, beta_bk, beta_lm, beta_lk)
+            out[t, c] -= mass[0, c]
+        _emit(scores, t, shift, labels, blank, m[0], k[0])
+        _backward(labels, bar, m[0], k[0], beta_bm, beta_bk, beta_lm, beta_lk)
+        if t % _DRIFT == 0:
+            _normalise(beta_bm, beta_bk, beta_lm, beta_lk, 0)
 
 
 def _unshifted(scores: Row) -> Row:
