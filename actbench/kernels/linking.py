@@ -2,7 +2,7 @@
 
 Numba makes a library of every function: all that it calls is linked into it, optimised in full and turned into machine
 code. Code at depth n is so compiled n times, although only the kernel is ever run. Here that happens once, in the
-kernel: softmax compiles in 0.75 s, not 1.2, the gradient of ctc in 2.4 s, not 5.2, to the same speed.
+kernel: softmax compiles in 0.6 s, not 1.2, the gradient of ctc in 2.0 s, not 4.9, to the same speed.
 """
 
 from __future__ import annotations
@@ -14,10 +14,26 @@ from numba import _dynfunc
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
-from numba.core.typed_passes import NativeLowering
+from numba.core.typed_passes import InlineOverloads, NativeLowering, NopythonRewrites
+from numba.core.untyped_passes import (
+    DeadBranchPrune,
+    FindLiterallyCalls,
+    InlineClosureLikes,
+    InlineInlinables,
+    LiteralPropagationSubPipelinePass,
+    LiteralUnroll,
+    MakeFunctionToJitFunction,
+    RewriteDynamicRaises,
+    WithLifting,
+)
 from numba.extending import register_jitable
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+_SPARED = {
+    DeadBranchPrune, FindLiterallyCalls, InlineClosureLikes, InlineInlinables, InlineOverloads, LiteralUnroll,
+    LiteralPropagationSubPipelinePass, MakeFunctionToJitFunction, NopythonRewrites, RewriteDynamicRaises, WithLifting,
+}  # fmt: skip
+"""Passes for what the functions of this layer do not have, and a declaration's may: a tenth of the time."""
 
 
 class _Part(JITCodeLibrary):  # type: ignore[misc]
@@ -50,11 +66,19 @@ class _PartLowering(NativeLowering):  # type: ignore[misc]
         return True
 
 
+def _is_own(module: str) -> bool:
+    """Whether a function was written here, not declared and then specialised."""
+    return module.startswith(f"{__package__}.") and module != f"{__package__}.specialize"
+
+
 class _PartCompiler(CompilerBase):  # type: ignore[misc]
     def define_pipelines(self) -> list[Any]:
         pipeline = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        spared = _SPARED if _is_own(self.state.func_id.modname) else set()
         pipeline.passes = [
-            (_PartLowering if step is NativeLowering else step, purpose) for step, purpose in pipeline.passes
+            (_PartLowering if step is NativeLowering else step, purpose)
+            for step, purpose in pipeline.passes
+            if step not in spared
         ]
         pipeline.finalize()
         return [pipeline]

@@ -21,6 +21,11 @@ def _outer(x):
     return _inner(x) + 1.0
 
 
+def _with_closure(x):
+    double = lambda v: 2.0 * v  # noqa: E731
+    return double(x) + 1.0
+
+
 def _kernel(body):
     array = operand(np.dtype(np.float64))
     signature = (array, numba.types.Tuple(()), numba.types.UniTuple(array, 1))
@@ -41,6 +46,13 @@ def test_only_the_kernel_becomes_machine_code(tmp_path, monkeypatch):
     assert np.array_equal(out, 2 * np.arange(5.0) + 1)
     assert not {"_inner", "_outer"} & set(made)
     assert sum("kernel" in name for name in made) == 1
+
+
+def test_a_declaration_may_hold_what_the_own_functions_do_not(tmp_path, monkeypatch):
+    monkeypatch.setenv("ACTBENCH_CACHE_DIR", str(tmp_path))
+    out = np.empty(5)
+    assert _kernel(_with_closure).call(out, (), np.arange(5.0))
+    assert np.array_equal(out, 2 * np.arange(5.0) + 1)
 
 
 def _fail_uncollected():
