@@ -190,11 +190,13 @@ def compile_kernel(
         if not cached:
             # Only now: the vector mathematics takes 60 ms to import, which a kernel from disk does not need.
             from actbench.kernels import lowering
+            from actbench.kernels.vecmath import half
 
             lowering.install()
             compute = compute_dtype(dtype)
             if scalars:
-                bodies = tuple(number_body(b, compute, scalars) for b in bodies)
+                brief = vars(half.functions) if dtype != compute else {}
+                bodies = tuple(number_body(b, compute, scalars, brief) for b in bodies)
             else:
                 bodies = tuple(specialize(b, compute, inline, integers=False) for b in bodies)
             # Numba numbers its functions from 1 in every process, and the number is all that tells the symbols of

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,11 @@ Body = Callable[..., Any]
 _PROBES = (-1.0, 0.0, 0.5, 1.0, 2.0)
 
 
-def number_body(body: Body, dtype: np.dtype[Any], operands: int) -> Body:
+def number_body(
+    body: Body, dtype: np.dtype[Any], operands: int, substitutes: Mapping[str, Body] = MappingProxyType({})
+) -> Body:
     """The body over numbers of the dtype; NaN in, NaN out is said here for all: comparisons make a number of it."""
-    value: Body = specialize(body, dtype, inline, integers=True)
+    value: Body = specialize(body, dtype, inline, integers=True, substitutes=substitutes)
     return value if _carries_nan(body, operands) else _guarded(value, operands)
 
 

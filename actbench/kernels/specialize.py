@@ -18,8 +18,8 @@ import hashlib
 import inspect
 import linecache
 import math
-from collections.abc import Callable, Iterator
-from types import CodeType, FunctionType, ModuleType
+from collections.abc import Callable, Iterator, Mapping
+from types import CodeType, FunctionType, MappingProxyType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -210,16 +210,20 @@ def specialize(
     jitable: Callable[[FunctionType], Any],
     *,
     integers: bool,
+    substitutes: Mapping[str, Any] = MappingProxyType({}),
     _done: dict[int, Any] | None = None,
 ) -> Any:
     """The body as a function for Numba whose literals have the dtype, and so have the functions it calls.
 
-    ``integers`` says whether integer literals are numbers too (scalar bodies) or counts (bodies with loops).
+    ``integers`` says whether integer literals are numbers too (scalar bodies) or counts (bodies with loops);
+    ``substitutes`` holds what takes the place of primitives, by their names.
     """
     done: dict[int, Any] = {} if _done is None else _done
     function = _function(body)
-    if function is None or function in _PRIMITIVES.values():
+    if function is None:
         return body
+    if function in _PRIMITIVES.values():
+        return substitutes.get(function.__name__, body)
     if id(function) in done:
         if done[id(function)] is None:
             raise DeclarationError(f"{function.__name__} calls itself: write it as a loop")
@@ -234,10 +238,9 @@ def specialize(
         if isinstance(value, float) or (integers and isinstance(value, int)):
             return dtype.type(value)
         value = _stand_in(value)
-        nested = _function(value)
-        if nested is None or nested in _PRIMITIVES.values():
+        if _function(value) is None:
             return value
-        return specialize(nested, dtype, jitable, integers=integers, _done=done)
+        return specialize(value, dtype, jitable, integers=integers, substitutes=substitutes, _done=done)
 
     def bind(value: Any) -> str:
         name = f"_{len(namespace)}"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from . import wide
-from .coefficients import Float32
+from .brief import brief
+from .coefficients import Float32, Float64, Wide
 from .elementary import elementary
 from .smooth import smooth
 
@@ -44,6 +44,9 @@ MAX_ULP = {
     "minimum": 0.0,
 }
 
-_elementary = elementary(Float32)
-# What `wide` has takes the place of the float32 one.
-functions = SimpleNamespace(**vars(_elementary) | vars(smooth(Float32, _elementary)) | vars(wide.functions))
+_elementary, _brief = elementary(Float32), brief(Float64, Wide)
+# In float64 these are as fast as in float32, where they would need pairs throughout, and more exact.
+WIDE = ("gate", "softplus", "gelu", "gelu_tanh_slope", "mish_slope")
+functions = SimpleNamespace(
+    **vars(_elementary) | vars(smooth(Float32, _elementary)) | {name: getattr(_brief, name) for name in WIDE}
+)

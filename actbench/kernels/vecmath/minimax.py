@@ -50,7 +50,11 @@ FORMATS = (
     Format("Float64", 53, -1022, np.float64),
     # float32's accuracy and range, worked out in float64
     Format("Wide", 53, -126, np.float64),
+    # 16 bits' accuracy and bfloat16's range, worked out in float32
+    Format("Half", 24, -126, np.float32),
 )
+BORROWED = {"Wide": "Float64", "Half": "Float32"}
+"""Whose constants the formats for ``brief`` use beside their own polynomials."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,7 @@ APPROXIMATIONS = (
         lambda t: t / mp.expm1(t),
         lambda form: mpf("-0.3467"),
         lambda form: mpf("0.3467"),
-        {"Wide": 5},
+        {"Wide": 5, "Half": 4},
     ),
     Approximation(
         "TANH",
@@ -156,7 +160,7 @@ APPROXIMATIONS = (
         lambda q: q / mp.log1p(q),
         lambda form: mpf(0),
         lambda form: mpf(1),
-        {"Wide": 10},
+        {"Wide": 10, "Half": 6},
     ),
     Approximation(
         "NORMAL",
@@ -165,7 +169,7 @@ APPROXIMATIONS = (
         lambda t: 1 / ((_normal_argument(t) + mpf("1.25")) * _normal_ratio(_normal_argument(t))),
         lambda form: mpf("-0.5"),
         lambda form: _normal_variable(last_normal(form)),
-        {"Float32": 10, "Float64": 24, "Wide": 10},
+        {"Float32": 10, "Float64": 24, "Wide": 10, "Half": 7},
         {"Float32": 2, "Float64": 2},
     ),
     Approximation(
@@ -175,7 +179,7 @@ APPROXIMATIONS = (
         lambda t: 1 / _normal_slope(t),
         lambda form: mpf("-0.5"),
         lambda form: _normal_variable(last_normal(form)),
-        {"Float32": 10, "Float64": 23},
+        {"Float32": 10, "Float64": 23, "Wide": 10, "Half": 6},
         {"Float32": 2, "Float64": 2},
     ),
     Approximation(
@@ -393,8 +397,8 @@ def _float64(*values: float) -> tuple[np.float64, ...]:
             text += f"\n\nclass {form.name}:\n"
             shared = constants(form)
             for name, (comment, values) in shared.items():
-                if form.name == "Wide" and name != "NORMAL_LAST":
-                    continue  # the others are Float64's
+                if form.name in BORROWED and name != "NORMAL_LAST":
+                    continue
                 text += _line(form, name, comment, values)
             for job in (job for job in APPROXIMATIONS if form.name in job.degree):
                 values, error = approximate(job, form)
