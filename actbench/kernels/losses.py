@@ -18,7 +18,7 @@ from actbench.kernels import arrays
 from actbench.kernels import threads as pool
 from actbench.kernels.arrays import Array, compute_dtype, contiguous
 from actbench.kernels.base import ROW_LENGTH, Function
-from actbench.kernels.reduce import total
+from actbench.kernels.reduce import rounded_once, total
 from actbench.kernels.rowwise import SHORT, check_axis, takes_blocks
 from actbench.kernels.workload import Workload, draw
 
@@ -287,14 +287,14 @@ class ClassificationLoss(Loss):
         if losses is not None:
             if chosen == "none":
                 return losses.astype(pred.dtype)
-            total_ = float(np.add.reduce(losses))
-            return pred.dtype.type(total_ / losses.size if chosen == "mean" else total_)
+            value = _sum_of_rows(losses)
+            return pred.dtype.type(value / losses.size if chosen == "mean" else value)
         rows = _ClassRows(self, pred, target, axis, params)
         losses = np.empty(rows.pred.shape[0])
         self._run("forward", self.declaration.forward, rows, losses, threads)
         if chosen == "none":
             return losses.reshape(rows.shape).astype(rows.dtype)[()]
-        return rows.dtype.type(np.add.reduce(losses) / (rows.mass() if chosen == "mean" else np.float64(1)))
+        return rows.dtype.type(_sum_of_rows(losses) / (rows.mass() if chosen == "mean" else np.float64(1)))
 
     def backward(
         self,
@@ -442,6 +442,11 @@ class ClassificationLoss(Loss):
             bytes_written=out.nbytes,
             arrays={"pred": pred, "target": target, "out": out},
         )
+
+
+def _sum_of_rows(losses: Array) -> float:
+    # NumPy's reduction takes 0.7 us to begin, which is as long as the exact sum of 16 numbers.
+    return rounded_once(losses) if losses.size <= 16 else float(np.add.reduce(losses))
 
 
 @functools.lru_cache(maxsize=16)

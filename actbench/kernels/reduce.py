@@ -44,10 +44,15 @@ def total(
         pool.run(prepare, partials.size // 2, threads, grain=1)
     if size <= SPAN:
         return partials[0] + partials[1] if size else np.float64(0)
+    return np.float64(rounded_once(partials))
+
+
+def rounded_once(terms: Array) -> float:
+    """The sum of a few float64 terms."""
     try:
-        return np.float64(math.fsum(partials.tolist()))  # rounds once
+        return math.fsum(terms.tolist())
     except (OverflowError, ValueError):  # infinities of both signs, or a sum beyond the largest number
-        return np.float64(np.add.reduce(partials))
+        return float(np.add.reduce(terms))
 
 
 def _flat(inputs: tuple[Array, ...], dtype: np.dtype[Any]) -> tuple[Array, ...]:
