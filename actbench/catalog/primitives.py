@@ -205,16 +205,14 @@ def ratio(x: float, y: float, low: float) -> float:
 def quotient_tail(x: float, y: float) -> float:
     """What rounding took from x / y, to its own last bit; 0 where that is not finite."""
     quotient = x / y
-    return (
-        float((Fraction(x) - Fraction(quotient) * Fraction(y)) / Fraction(y))
-        if math.isfinite(quotient)
-        else 0.0
-    )
+    exact = math.isfinite(quotient) and math.isfinite(y)
+    return float(Fraction(x) / Fraction(y) - Fraction(quotient)) if exact else 0.0
 
 
 def sixth(x: float, y: float, low: float) -> float:
-    """x (y + low) / 6, rounded once, for finite x and y."""
-    return float(Fraction(x) * (Fraction(y) + Fraction(low)) / 6)
+    """x (y + low) / 6, rounded once; NaN unless all three are finite."""
+    finite = math.isfinite(x) and math.isfinite(y) and math.isfinite(low)
+    return float(Fraction(x) * (Fraction(y) + Fraction(low)) / 6) if finite else math.nan
 
 
 def scaled_expm1(a: float, x: float, low: float) -> float:

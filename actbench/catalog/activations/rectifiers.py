@@ -207,7 +207,9 @@ def _celu_alpha(x: float, alpha: float) -> float:
 )
 def celu(x: float, alpha: float = 1.0) -> float:
     """Continuously differentiable exponential linear unit."""
-    return x if x > 0 else scaled_expm1(alpha, x / alpha, quotient_tail(x, alpha))
+    u = x / alpha
+    # The curve is its tangent near 0, where the quotient may be too small to write.
+    return x if u > -1e-20 else scaled_expm1(alpha, u, quotient_tail(x, alpha))
 
 
 @activation(

@@ -270,6 +270,7 @@ def elementary(c: Any) -> SimpleNamespace:
 
     @inline
     def exp_times(a: Any, x: Any) -> Any:
+        """Return a e^x, a about 1, subnormal results included."""
         y = EXP_LOW if x < EXP_LOW else x
         y = EXP_HIGH if y > EXP_HIGH else y
         t, r, tail = reduced(y, ZERO, TO_RAISED if x < ZERO else TO_SUNK)
@@ -295,6 +296,7 @@ def elementary(c: Any) -> SimpleNamespace:
 
     @inline
     def expm1_times(a: Any, a_low: Any, x: Any, low: Any) -> Any:
+        """Return (a + a_low) (e^(x + low) - 1) for x <= 0, a above 0, rounded once."""
         y = -TWO * SATURATED if x < -TWO * SATURATED else x
         t, r, tail = reduced(y, low if x == y else ZERO, TO_POWER)
         (q, q_low), p = series_pair(r, tail), power(t)

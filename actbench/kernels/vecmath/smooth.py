@@ -81,9 +81,8 @@ def smooth(c: Any, tools: Any) -> SimpleNamespace:
     def gate_parts(x: Any, low: Any) -> Any:
         """Return (y, e) with 1 / (1 + e^-(x + low)) = 2^-LIFT y (1 + e)."""
         y = clamped(x)
-        t, r, tail = reduced(
-            -y, ZERO - low if x == y else ZERO, TO_LIFTED
-        )  # not -low: no choice where low is 0
+        tail = ZERO - low if x == y else ZERO  # not -low: where low is 0 there is nothing to choose
+        t, r, tail = reduced(-y, tail, TO_LIFTED)
         (q, q_low), p = series_pair(r, tail), power(t)
         b, b_low, s_low = lifted_sum(q, p)
         return reciprocal(b, b_low + fma(q_low, p, s_low))
