@@ -207,6 +207,12 @@ class TestFaultsOfTheField:
     def test_elu_slope_with_alpha_is_not_f_plus_one(self) -> None:
         assert get("elu").derivative(-1.0, alpha=2.0) == pytest.approx(2 * math.exp(-1), rel=1e-15)
 
+    @pytest.mark.parametrize(
+        ("dtype", "x", "alpha"), [(np.float32, -5e-26, 1e20), (np.float64, -5e-200, 1e150)]
+    )
+    def test_celu_is_x_where_x_over_alpha_underflows(self, dtype: Any, x: float, alpha: float) -> None:
+        assert get("celu")(dtype(x), alpha=alpha) == dtype(x)
+
     @pytest.mark.parametrize(("dtype", "x"), [(np.float32, 50.0), (np.float64, 500.0)])
     def test_sigmoid_slope_is_not_s_times_one_minus_s(self, dtype: Any, x: float) -> None:
         for side in (x, -x):

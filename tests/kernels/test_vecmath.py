@@ -15,6 +15,7 @@ import pytest
 import scipy.special
 from flint import arb, ctx
 
+from actbench.catalog import primitives
 from actbench.catalog.primitives import SCALARS
 from actbench.kernels.vecmath import coefficients, float32, float64, minimax
 
@@ -413,6 +414,18 @@ def test_a_sum_a_product_and_a_ratio_lose_nothing(dtype):
         assert abs(float(Fraction(float(ratio)) - quotient)) <= 0.501 * np.spacing(dtype(abs(ratio)))
     assert tails(dtype(INF), dtype(1))[:2] == (0, 0)
     assert tails(dtype(INF), dtype(1))[3] == 0
+
+
+@pytest.mark.parametrize("x", [INF, -INF, NAN])
+def test_the_plain_tails_take_what_is_not_finite(x):
+    assert (
+        primitives.product_tail(x, 2.0)
+        == primitives.sum_tail(x, 2.0)
+        == primitives.quotient_tail(x, 2.0)
+        == 0
+    )
+    assert math.isnan(primitives.sixth(1.0, x, 0.0))
+    assert math.isnan(primitives.ratio(x, 2.0, 0.0))
 
 
 @pytest.mark.parametrize("form", minimax.FORMATS, ids=lambda f: f.name)
