@@ -13,7 +13,6 @@ from actbench.catalog.primitives import (
     damped,
     exp,
     expm1,
-    maximum,
     minimum,
     quotient_tail,
     scaled_expm1,
@@ -43,7 +42,7 @@ _LEAK = Kink(at="0", left="negative_slope", right="1", value="negative_slope")
 )
 def relu(x: float, slope_at_zero: float = 0.0) -> float:
     """Rectified linear unit: the positive part."""
-    return maximum(x, 0.0)
+    return 0.0 if x < 0.0 else x
 
 
 @activation(
@@ -253,7 +252,7 @@ def selu(x: float) -> float:
 )
 def hardtanh(x: float, min_val: float = -1.0, max_val: float = 1.0) -> float:
     """Hard tanh: the identity between two levels."""
-    return maximum(min_val, minimum(x, max_val))
+    return min_val if x < min_val else max_val if x > max_val else x
 
 
 @activation(
@@ -268,4 +267,4 @@ def hardtanh(x: float, min_val: float = -1.0, max_val: float = 1.0) -> float:
 )
 def relu6(x: float) -> float:
     """Rectified linear unit that saturates at 6."""
-    return maximum(0.0, minimum(x, 6.0))
+    return 0.0 if x < 0.0 else 6.0 if x > 6.0 else x
