@@ -37,8 +37,8 @@ from numba.core.serialize import dumps
 
 from actbench.catalog.errors import UsageError
 from actbench.kernels.arrays import compute_dtype
+from actbench.kernels.headers import Operand
 from actbench.kernels.linking import inline
-from actbench.kernels.operands import Operand
 from actbench.kernels.scalar import number_body
 from actbench.kernels.specialize import digest, specialize
 from actbench.kernels.workload import Compilation
