@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
+from typing import Any
 
 from actbench.bench.run import Run, load_run
 from actbench.catalog.declaration import KINDS
 from actbench.catalog.registry import declarations
-from actbench.present import runs, versus
+from actbench.present import quantity, runs, versus
 from actbench.present.table import Column, Table, markdown
 
 
@@ -23,6 +25,30 @@ def comparison(path: Path) -> str:
     """How a published run stands beside its peers: the count of verdicts, and each function's ratio."""
     run = load_run(path)
     return f"{_origin(run)}{markdown(versus.standings(run))}\n{markdown(versus.by_function(run))}\n"
+
+
+def limits(path: Path) -> str:
+    """What became of every target of ``results/limits``: how many of its rows are met, and the furthest from it."""
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    met = sum(row["verdict"] == "met" for row in rows)
+    columns = (
+        *(Column(title, align="left") for title in ("target", "wanted")),
+        *(Column(title) for title in ("rows", "met")),
+        *(Column(title, align="left") for title in ("furthest from it", "where")),
+    )
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        wanted = f"{row['sense']} {row['wanted']:g} {row['unit']}".rstrip()
+        groups.setdefault((row["target"], wanted), []).append(row)
+    lines = []
+    for (target, wanted), group in groups.items():
+        counts = str(len(group)), str(sum(row["verdict"] == "met" for row in group))
+        known = [row for row in group if row["figure"] is not None]
+        pick = max if group[0]["sense"] == "at most" else min
+        furthest = pick(known, key=lambda row: row["figure"], default=group[0])
+        figure = f"{quantity.number(furthest['figure'])} {furthest['unit']}".rstrip()
+        lines.append((target, wanted, *counts, figure, furthest["where"]))
+    return f"{met} of {len(rows)} targets met:\n\n{markdown(Table('', columns, tuple(lines)))}"
 
 
 def _origin(run: Run) -> str:

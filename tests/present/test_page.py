@@ -64,7 +64,7 @@ def test_no_kinks_no_section():
 @pytest.mark.parametrize(
     ("name", "body"),
     [
-        ("relu", "return maximum(x, 0.0)"),
+        ("relu", "return 0.0 if x < 0.0 else x"),
         ("huber", "e = fabs(pred - target)\nreturn 0.5 * e * e if e <= delta else delta * (e - 0.5 * delta)"),
     ],
 )
