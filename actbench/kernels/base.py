@@ -6,6 +6,7 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -14,8 +15,8 @@ from numpy import empty_like, ndarray
 from actbench.catalog.declaration import Declaration, Param
 from actbench.catalog.errors import ParameterError, UsageError
 from actbench.kernels import threads as pool
-from actbench.kernels.arrays import Array, dtype_named
-from actbench.kernels.workload import Compilation, Workload
+from actbench.kernels.arrays import Array, dtype_named, elementwise
+from actbench.kernels.workload import Compilation, Order, Workload
 
 if TYPE_CHECKING:
     from actbench.kernels.compiler import Kernel
@@ -120,18 +121,11 @@ class Function(ABC):
         Raises UsageError for a pass that the function does not have, InfeasibleError where data does not fit.
         """
         self.check_pass(pass_)
-        return self._workload(pass_, as_dtype(dtype), size, np.random.default_rng(seed), data, threads)
+        rng = np.random.default_rng(seed)
+        return self._workload(Order(pass_, as_dtype(dtype), size, rng, data, threads))
 
     @abstractmethod
-    def _workload(
-        self,
-        pass_: str,
-        dtype: np.dtype[Any],
-        size: int,
-        rng: np.random.Generator,
-        data: Array | None,
-        threads: int,
-    ) -> Workload: ...
+    def _workload(self, order: Order) -> Workload: ...
 
     def workload_bytes(self, pass_: str, dtype: Any, size: int) -> int:
         """The memory in bytes that ``workload`` of that size allocates."""
@@ -275,6 +269,16 @@ class Function(ABC):
             )
             self._kernels[key] = kernel
         return kernel
+
+
+def prepared_call(
+    kernel: Kernel, params: tuple[Any, ...], out: Array, inputs: tuple[Array, ...], order: Order
+) -> Callable[[], object]:
+    """The call of an elementwise kernel with the least beside it."""
+    # Tried once: it declines the user's data where they are not contiguous.
+    if order.threads == 1 and kernel.entry(out, params, inputs):
+        return partial(kernel.entry, out, params, inputs)
+    return partial(elementwise, kernel.call, params, out, inputs, order.threads, order.dtype)
 
 
 def as_dtype(dtype: Any) -> np.dtype[Any]:

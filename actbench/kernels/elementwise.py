@@ -11,9 +11,9 @@ import numpy as np
 from actbench.catalog.errors import InfeasibleError, ParameterError, UsageError
 from actbench.kernels import arrays
 from actbench.kernels.arrays import Array, compute_dtype
-from actbench.kernels.base import Function
+from actbench.kernels.base import Function, prepared_call
 from actbench.kernels.reduce import total
-from actbench.kernels.workload import Workload, draw
+from actbench.kernels.workload import Order, Workload
 
 if TYPE_CHECKING:
     from actbench.kernels.compiler import Kernel
@@ -177,24 +177,13 @@ class Elementwise(Function):
         streams = (np.zeros(1, dtype),) * (self._streams[pass_] - 1)
         return self._prepared(pass_, "x", dtype, streams, {})[0]
 
-    def _workload(
-        self,
-        pass_: str,
-        dtype: np.dtype[Any],
-        size: int,
-        rng: np.random.Generator,
-        data: Array | None,
-        threads: int,
-    ) -> Workload:
-        x = draw(rng, size, dtype, self.declaration.domain) if data is None else data
-        operands = (x,) if pass_ != "backward" else (draw(rng, x.size, dtype).reshape(x.shape), x)
-        out = np.zeros(x.shape, dtype)
-        kernel, params, streams = self._prepared(pass_, "x", dtype, operands, {})
-        call = functools.partial(arrays.elementwise, kernel.call, params, out, streams, threads, dtype)
-        # Tried once: it declines the user's data where they are not contiguous.
-        if threads == 1 and kernel.entry(out, params, streams):
-            call = functools.partial(kernel.entry, out, params, streams)
-        nbytes = x.size * dtype.itemsize
+    def _workload(self, order: Order) -> Workload:
+        x = order.operand(self.declaration.domain)
+        operands = (x,) if order.pass_ != "backward" else (order.draw(x.size).reshape(x.shape), x)
+        out = np.zeros(x.shape, order.dtype)
+        kernel, params, streams = self._prepared(order.pass_, "x", order.dtype, operands, {})
+        call = prepared_call(kernel, params, out, streams, order)
+        nbytes = x.size * order.dtype.itemsize
         return Workload(
             call,
             x.size,

@@ -17,10 +17,10 @@ from actbench.catalog.errors import InfeasibleError, UsageError
 from actbench.kernels import arrays
 from actbench.kernels import threads as pool
 from actbench.kernels.arrays import Array, compute_dtype, contiguous
-from actbench.kernels.base import ROW_LENGTH, Function
+from actbench.kernels.base import ROW_LENGTH, Function, prepared_call
 from actbench.kernels.reduce import rounded_once, total
 from actbench.kernels.rowwise import SHORT, check_axis, takes_blocks
-from actbench.kernels.workload import Workload, draw
+from actbench.kernels.workload import Order, Workload
 
 if TYPE_CHECKING:
     from actbench.kernels.compiler import Kernel
@@ -235,29 +235,18 @@ class PairwiseLoss(Loss):
             return self._sum_kernel(compute_dtype(dtype), numbers)
         return self._element_kernel("loss_backward", dtype, numbers, np.zeros(1, dtype))[0]
 
-    def _workload(
-        self,
-        pass_: str,
-        dtype: np.dtype[Any],
-        size: int,
-        rng: np.random.Generator,
-        data: Array | None,
-        threads: int,
-    ) -> Workload:
-        pred = draw(rng, size, dtype, self.declaration.domain) if data is None else data
-        target = draw(rng, pred.size, dtype, self.declaration.target).reshape(pred.shape)
-        compute = compute_dtype(dtype)
+    def _workload(self, order: Order) -> Workload:
+        pred = order.operand(self.declaration.domain)
+        target = order.draw(pred.size, self.declaration.target).reshape(pred.shape)
+        compute = compute_dtype(order.dtype)
         numbers = self._numbers({}, compute)
-        nbytes = pred.size * dtype.itemsize
-        if pass_ == "forward":
-            total_ = functools.partial(self._sum, pred, target, compute, numbers, threads)
+        nbytes = pred.size * order.dtype.itemsize
+        if order.pass_ == "forward":
+            total_ = functools.partial(self._sum, pred, target, compute, numbers, order.threads)
             return Workload(total_, pred.size, 2 * nbytes, 0, {"pred": pred, "target": target})
-        out = np.zeros(pred.shape, dtype)
-        kernel, params = self._element_kernel("loss_backward", dtype, numbers, pred, "mean")
-        call = functools.partial(arrays.elementwise, kernel.call, params, out, (pred, target), threads, dtype)
-        # Tried once: it declines the user's data where they are not contiguous.
-        if threads == 1 and kernel.entry(out, params, (pred, target)):
-            call = functools.partial(kernel.entry, out, params, (pred, target))
+        out = np.zeros(pred.shape, order.dtype)
+        kernel, params = self._element_kernel("loss_backward", order.dtype, numbers, pred, "mean")
+        call = prepared_call(kernel, params, out, (pred, target), order)
         return Workload(call, pred.size, 2 * nbytes, nbytes, {"pred": pred, "target": target, "out": out})
 
 
@@ -406,39 +395,34 @@ class ClassificationLoss(Loss):
         scale = (dtype.type(1),) if pass_ == "backward" else ()
         return self._row_kernel(pass_, body, dtype, np.zeros(1, np.int64), (*scale, *params))
 
-    def _workload(
-        self,
-        pass_: str,
-        dtype: np.dtype[Any],
-        size: int,
-        rng: np.random.Generator,
-        data: Array | None,
-        threads: int,
-    ) -> Workload:
+    def _workload(self, order: Order) -> Workload:
+        data = order.data
         if data is None:
-            width = max(2, min(size, ROW_LENGTH))
-            data = draw(rng, max(1, size // width) * width, dtype).reshape(-1, width)
+            width = max(2, min(order.size, ROW_LENGTH))
+            data = order.draw(max(1, order.size // width) * width).reshape(-1, width)
         elif data.ndim == 0 or data.shape[-1] == 0:
             raise InfeasibleError(
                 f"{self.name} needs a last axis of classes; the data has shape {data.shape}"
             )
         pred = data.reshape(-1, data.shape[-1])
-        target = rng.integers(0, pred.shape[1], pred.shape[0])
+        target = order.rng.integers(0, pred.shape[1], pred.shape[0])
         rows = _ClassRows(self, pred, target, -1, {})
-        body = self._pass(pass_)[1]
-        if pass_ == "forward":
+        body = self._pass(order.pass_)[1]
+        if order.pass_ == "forward":
             out, scale = np.zeros(pred.shape[0]), tuple[float, ...]()
         else:
             out, scale = np.zeros(pred.shape, rows.compute), (1 / pred.shape[0],)
-        call = functools.partial(self._run, pass_, body, rows, out, threads, *scale)
-        if threads == 1:
+        call = functools.partial(self._run, order.pass_, body, rows, out, order.threads, *scale)
+        if order.threads == 1:
             params = (*map(rows.compute.type, scale), *rows.params)
-            kernel = self._row_kernel(pass_, body, rows.compute, rows.target, params, pred.shape[1] <= SHORT)
+            kernel = self._row_kernel(
+                order.pass_, body, rows.compute, rows.target, params, pred.shape[1] <= SHORT
+            )
             call = functools.partial(kernel.entry, out, params, rows.pred, rows.target, rows.weight)
         return Workload(
             call,
             pred.size,
-            bytes_read=pred.size * dtype.itemsize + target.nbytes,
+            bytes_read=pred.size * order.dtype.itemsize + target.nbytes,
             bytes_written=out.nbytes,
             arrays={"pred": pred, "target": target, "out": out},
         )
@@ -616,40 +600,33 @@ class SequenceLoss(Loss):
         params = self.row_params(self.declaration.numbers(self.declaration.defaults), dtype)
         return self._sequence_kernel(template, body, dtype, params)
 
-    def _workload(
-        self,
-        pass_: str,
-        dtype: np.dtype[Any],
-        size: int,
-        rng: np.random.Generator,
-        data: Array | None,
-        threads: int,
-    ) -> Workload:
+    def _workload(self, order: Order) -> Workload:
+        data = order.data
         if data is None:
             classes = 32
-            steps = int(np.clip(size // classes, 1, 256))
-            count = max(1, size // (steps * classes))
-            data = draw(rng, steps * count * classes, dtype).reshape(steps, count, classes)
+            steps = int(np.clip(order.size // classes, 1, 256))
+            count = max(1, order.size // (steps * classes))
+            data = order.draw(steps * count * classes).reshape(steps, count, classes)
             if self.declaration.domain.high == 0:
                 data = data - np.log(np.exp(data, dtype=np.float64).sum(-1, keepdims=True))
-                data = np.minimum(data, 0).astype(dtype)
+                data = np.minimum(data, 0).astype(order.dtype)
         elif data.ndim != 3 or data.shape[2] < 2:
             raise InfeasibleError(
                 f"{self.name} needs scores of shape (T, N, C); the data has shape {data.shape}"
             )
         steps, count, classes = data.shape
-        labels = rng.integers(1, classes, (count, max(1, steps // 4)))
+        labels = order.rng.integers(1, classes, (count, max(1, steps // 4)))
         batch = _Batch(self, data, labels, {})
-        template, body = self._pass(pass_)
-        if pass_ == "forward":
+        template, body = self._pass(order.pass_)
+        if order.pass_ == "forward":
             out, scale = np.zeros(count), tuple[Array, ...]()
         else:
             out, scale = np.zeros(data.shape, batch.compute), (np.ones(count, batch.compute),)
-        call = functools.partial(self._run, template, body, batch, out, scale, threads)
+        call = functools.partial(self._run, template, body, batch, out, scale, order.threads)
         return Workload(
             call,
             data.size,
-            bytes_read=data.size * dtype.itemsize + labels.nbytes,
+            bytes_read=data.size * order.dtype.itemsize + labels.nbytes,
             bytes_written=out.nbytes,
             arrays={"pred": data, "target": labels, "out": out},
         )

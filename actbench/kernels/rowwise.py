@@ -15,7 +15,7 @@ from actbench.kernels import arrays
 from actbench.kernels import threads as pool
 from actbench.kernels.arrays import Array, compute_dtype, contiguous, plain
 from actbench.kernels.base import ROW_LENGTH, Function
-from actbench.kernels.workload import Workload, draw
+from actbench.kernels.workload import Order, Workload
 
 if TYPE_CHECKING:
     from actbench.kernels.compiler import Kernel
@@ -178,35 +178,27 @@ class Rowwise(Function):
         template, body = self._pass(pass_)
         return self._row_kernel(template, body, dtype, self._values({}))[0]
 
-    def _workload(
-        self,
-        pass_: str,
-        dtype: np.dtype[Any],
-        size: int,
-        rng: np.random.Generator,
-        data: Array | None,
-        threads: int,
-    ) -> Workload:
+    def _workload(self, order: Order) -> Workload:
         values = self._values({})
-        if data is None:
-            width = max(2, min(size - size % 2, ROW_LENGTH))
-            x = draw(rng, max(1, size // width) * width, dtype).reshape(-1, width)
-        elif data.ndim == 0:
+        if order.data is None:
+            width = max(2, min(order.size - order.size % 2, ROW_LENGTH))
+            x = order.draw(max(1, order.size // width) * width).reshape(-1, width)
+        elif order.data.ndim == 0:
             raise InfeasibleError(f"{self.name} works on rows: the data has no axis")
         else:
-            x = data
+            x = order.data
         length = self._output_length(x.shape[-1], values)
         y_shape = (*x.shape[:-1], length)
-        out = np.zeros(y_shape if pass_ == "forward" else x.shape, dtype)
+        out = np.zeros(y_shape if order.pass_ == "forward" else x.shape, order.dtype)
         operands: tuple[Array, ...] = (x,)
-        if pass_ == "backward":
-            operands = (draw(rng, x.size // x.shape[-1] * length, dtype).reshape(y_shape), x)
-        body, compute = self._pass(pass_)[1], compute_dtype(dtype)
-        template = self._template(pass_, body, x.shape[-1])
+        if order.pass_ == "backward":
+            operands = (order.draw(x.size // x.shape[-1] * length).reshape(y_shape), x)
+        body, compute = self._pass(order.pass_)[1], compute_dtype(order.dtype)
+        template = self._template(order.pass_, body, x.shape[-1])
         kernel, params = self._row_kernel(template, body, compute, values)
-        call = functools.partial(self._rows, kernel.entry, params, operands, out, -1, threads)
+        call = functools.partial(self._rows, kernel.entry, params, operands, out, -1, order.threads)
         # Tried once: it declines the user's data where they are not contiguous.
-        if threads == 1 and dtype == compute and kernel.entry(out, params, operands):
+        if order.threads == 1 and order.dtype == compute and kernel.entry(out, params, operands):
             call = functools.partial(kernel.entry, out, params, operands)
         return Workload(
             call,

@@ -13,7 +13,7 @@ import math
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
@@ -31,7 +31,7 @@ from actbench.verify.accuracy import Audit, every_input, judge_of, sampled
 HERE = Path(__file__).parent
 PASSES = ("forward", "derivative")
 SUMS = (1000, 2**16 + 1, 2**20)
-ROW = 1000
+ROWS, SPREADS, REPEATS = (2, 10, 300), (0.1, 1, 4, 30), 5
 Task = tuple[str, str, str]  # what, a pass, a dtype
 
 
@@ -84,20 +84,21 @@ def _sums(name: str, dtype: str) -> Audit:
 
 
 def _rows(name: str, dtype: str) -> Audit:
+    """Rows of two lengths whose elements lie near together, and far apart."""
     f, rng = function(name), np.random.default_rng(0)
-    x = (4 * rng.standard_normal((1, ROW))).astype(dtype)
-    if name == "cross_entropy":
-        target = np.array([7])
-        one_hot = (np.arange(ROW) == 7).astype(float)
-        got, true = (
-            np.atleast_1d(f(x, target)),
-            [exact.rows(f.declaration, [x[0].tolist(), one_hot.tolist()])],
-        )
-    else:
-        got, true = f(x)[0], exact.rows(f.declaration, [x[0].tolist()])
-    units = np.spacing(np.abs(np.array([float(t) for t in true], dtype))).astype(float)
-    errors = [abs(float(g) - t) / u for g, t, u in zip(got.tolist(), true, units.tolist(), strict=True)]
-    return Audit(float(max(errors)), float(np.argmax(errors)), ROW)
+    found = []
+    for length, spread, _ in product(ROWS, SPREADS, range(REPEATS)):
+        x = (spread * rng.standard_normal((1, length))).astype(dtype)
+        if name == "cross_entropy":
+            one_hot = np.eye(length)[-1]
+            got = np.atleast_1d(f(x, np.array([length - 1])))
+            true = [exact.rows(f.declaration, [x[0].tolist(), one_hot.tolist()])]
+        else:
+            got, true = f(x)[0], exact.rows(f.declaration, [x[0].tolist()])
+        units = np.spacing(np.abs(np.array([float(t) for t in true], dtype))).astype(float)
+        errors = [abs(float(g) - t) / u for g, t, u in zip(got.tolist(), true, units.tolist(), strict=True)]
+        found.append(Audit(float(max(errors)), float(spread), length))
+    return replace(max(found, key=lambda audit: audit.largest), inputs=sum(audit.inputs for audit in found))
 
 
 def main() -> None:
