@@ -24,7 +24,7 @@ def smooth(c: Any, tools: Any) -> SimpleNamespace:
     info = np.finfo(T)
     ZERO, HALF, ONE, TWO, THREE, FOUR, SIX = map(T, (0, 0.5, 1, 2, 3, 4, 6))
     QUARTERS, INF = T(1.25), T(np.inf)
-    fabs, copysign = intrinsics.fabs, intrinsics.copysign
+    fabs, copysign, minimum = intrinsics.fabs, intrinsics.copysign, intrinsics.minimum
     reduced, reduced_once, power = tools.reduced, tools.reduced_once, tools.power
     series, series_pair = tools.series, tools.series_pair
     SINK, RISE, SATURATED, TO_RAISED = tools.SINK, tools.RISE, tools.SATURATED, tools.TO_RAISED
@@ -35,7 +35,8 @@ def smooth(c: Any, tools: Any) -> SimpleNamespace:
         return RISE * parts[0], RISE * parts[1], linear, T(TWO * at[1] + ((TWO - linear) + TWO * at[0]))
 
     DAMPED = c.DAMPED
-    # e^-x is kept as 2^LIFT 2^n (1 + p): neither it, up to x = DAMPED, nor its sum with 2^-LIFT leaves the format.
+    FLOOR = T(DAMPED - ONE)  # of a gate's argument: were it DAMPED, LLVM would share that test, and blend
+    # e^-x is kept as 2^LIFT 2^n (1 + p): neither it, up to x = FLOOR, nor its sum with 2^-LIFT leaves the format.
     LIFT = info.maxexp // 16 + 32
     UNIT = T(2.0**-LIFT)
     TO_LIFTED = T(tools.ROUNDER + T(info.maxexp - 1 - LIFT))
@@ -66,8 +67,8 @@ def smooth(c: Any, tools: Any) -> SimpleNamespace:
 
     @inline
     def clamped(x: Any) -> Any:
-        y = SATURATED if x > SATURATED else x
-        return DAMPED if y < DAMPED else y
+        y = FLOOR if x < FLOOR else x
+        return minimum(SATURATED, y)  # two selects became two compares and two blends
 
     @inline
     def lifted_sum(q: Any, p: Any) -> Any:
@@ -90,8 +91,7 @@ def smooth(c: Any, tools: Any) -> SimpleNamespace:
     @inline
     def gated(a: Any, y: Any, e: Any) -> Any:
         """Return a y (1 + e), rounded once, y > 0."""
-        z, low = two_product(a, y)
-        return copysign(z + fma(z, e, low), a)
+        return copysign(fma(a, y, a * (y * e)), a)
 
     @inline
     def sigmoid(x: Any) -> Any:
@@ -106,7 +106,7 @@ def smooth(c: Any, tools: Any) -> SimpleNamespace:
     @inline
     def silu(x: Any) -> Any:
         """Return x sigmoid(x)."""
-        a = DAMPED if x < DAMPED else x
+        a = FLOOR if x < FLOOR else x
         y, e = gate_parts(a, ZERO)
         return gated(a, y, e) * UNIT if x < SATURATED else x
 
@@ -114,11 +114,14 @@ def smooth(c: Any, tools: Any) -> SimpleNamespace:
     def gate(a: Any, x: Any, low: Any) -> Any:
         """Return a sigmoid(x + low); 0 with the sign of a where the sigmoid is 0."""
         y, e = gate_parts(x, low)
-        large = fabs(a) > ONE
-        first, last = (UNIT, ONE) if large else (ONE, UNIT)
-        z = gated(a * first, y, e) * last
-        z = z if fabs(a) < INF else a * y
-        return copysign(ZERO, a) if x < DAMPED else z
+        large = (
+            fabs(a) > RISE
+        )  # from where a y may overflow, but no result is subnormal: with 1 for RISE 1.1 ULP
+        b = a * UNIT if large else a
+        z = fma(b, y, b * (y * e))
+        z = z if large else z * UNIT
+        z = z if fabs(a) < INF else a
+        return copysign(ZERO if x < DAMPED else z, a)
 
     @inline
     def bell(x: Any, height: Any) -> Any:
