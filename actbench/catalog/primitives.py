@@ -66,6 +66,8 @@ ROWS = (
     "row_residual_pair",
     "row_dot_pair",
     "row_shift",
+    "row_group_max",
+    "row_group_gate",
     "row_workspace",
     "log_total",
     "class_mean",
@@ -418,6 +420,29 @@ def row_shift(x: Row, a: float, b: float, out: Row) -> None:
     """Fill ``out`` with (x - a) - b, in float64 and rounded once."""
     for i in range(x.size):
         out[i] = (x[i] - a) - b
+
+
+def row_group_max(x: Row, k: int, out: Row) -> None:
+    """Fill ``out`` with the largest of every k consecutive elements, NaN if one of them is."""
+    for i in range(out.size):
+        largest = x[i * k]
+        for j in range(1, k):
+            largest = maximum(largest, x[i * k + j])
+        out[i] = largest
+
+
+def row_group_gate(g: Row, x: Row, k: int, ties: int, out: Row) -> None:
+    """Fill ``out`` with g[i] where x is the largest of group i, of k elements, and with 0 elsewhere.
+
+    Of several that are the largest the first gets it all, or each an equal share (``ties`` 0 or 1); none does of NaN.
+    """
+    largest = type(x)(g.shape, g.dtype)
+    row_group_max(x, k, largest)
+    for i in range(g.size):
+        hits = [j for j in range(i * k, i * k + k) if x[j] == largest[i]]
+        out[i * k : i * k + k] = 0.0
+        for j in hits if ties == 1 else hits[:1]:
+            out[j] = g[i] / (len(hits) if ties == 1 else 1)
 
 
 def log_total(rest: float) -> float:

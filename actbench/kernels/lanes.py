@@ -131,6 +131,72 @@ def _store_part(typingctx: Any, x: Any, i: Any, value: Any, mask: Any) -> Any:
     return types.none(x, types.intp, value, MASK), codegen
 
 
+def _every(context: Any, builder: Any, kind: Any, array: Any, i: Any, step: Any) -> Any:
+    """The places of x[i], x[i + step], ..., one a lane."""
+    source = context.make_array(kind)(context, builder, array)
+    start = builder.ptrtoint(builder.gep(source.data, [i]), _I64)
+    apart = _repeat(builder, builder.mul(step, source.itemsize))
+    offsets = builder.mul(apart, ir.Constant(apart.type, list(range(COUNT))))
+    return builder.inttoptr(builder.add(_repeat(builder, start), offsets), _vector(source.data.type))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def load_every(typingctx: Any, x: Any, i: Any, step: Any, count: Any) -> Any:
+    """x[i], x[i + step], ..., the first ``count`` lanes of them, zeros in the others."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        places, mask = _every(context, builder, sig.args[0], *args[:3]), _mask(builder, args[3])
+        vector = context.get_value_type(sig.return_type)
+        name = f"llvm.masked.gather.{_suffix(sig.return_type)}.v{COUNT}p0"
+        none = ir.Constant(vector, None)
+        return _call(builder, name, vector, [places, _I32(x.dtype.bitwidth // 8), mask, none])
+
+    return Lanes(x.dtype)(x, types.intp, types.intp, types.intp), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def store_every(typingctx: Any, x: Any, i: Any, step: Any, count: Any, value: Any) -> Any:
+    """x[i], x[i + step], ... = the first ``count`` lanes of value."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        places, mask = _every(context, builder, sig.args[0], *args[:3]), _mask(builder, args[3])
+        name = f"llvm.masked.scatter.{_suffix(value)}.v{COUNT}p0"
+        _call(builder, name, ir.VoidType(), [args[4], places, _I32(x.dtype.bitwidth // 8), mask])
+        return context.get_dummy_value()
+
+    return types.none(x, types.intp, types.intp, types.intp, value), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def load_pairs(typingctx: Any, x: Any, i: Any) -> Any:
+    """x[i : i + 32 : 2] and x[i + 1 : i + 32 : 2], all of which must exist."""
+    kind = types.UniTuple(Lanes(x.dtype), 2)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        starts = args[1], builder.add(args[1], _I64(COUNT))
+        places = (_place(context, builder, sig.args[0], args[0], start) for start in starts)
+        halves = [builder.load(place, align=x.dtype.bitwidth // 8) for place in places]
+        chosen = (ir.Constant(_vector(_I32), list(range(k, 2 * COUNT, 2))) for k in (0, 1))
+        return context.make_tuple(builder, kind, [builder.shuffle_vector(*halves, c) for c in chosen])
+
+    return kind(x, types.intp), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def store_pairs(typingctx: Any, x: Any, i: Any, a: Any, b: Any) -> Any:
+    """x[i : i + 32 : 2] = a and x[i + 1 : i + 32 : 2] = b, all of which must exist."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        for half in (0, COUNT):
+            chosen = [half // 2 + lane // 2 + COUNT * (lane % 2) for lane in range(COUNT)]
+            value = builder.shuffle_vector(*args[2:], ir.Constant(_vector(_I32), chosen))
+            place = _place(context, builder, sig.args[0], args[0], builder.add(args[1], _I64(half)))
+            builder.store(value, place, align=x.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.none(x, types.intp, Lanes(x.dtype), Lanes(x.dtype)), codegen
+
+
 def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
     """The columns of 16 vectors: squares of half the size change places, four times."""
     half = COUNT // 2
@@ -339,6 +405,17 @@ def larger(typingctx: Any, a: Any, b: Any) -> Any:
     return a(a, a), codegen
 
 
+def _greater(builder: Any, a: Any, b: Any) -> Any:
+    count, element = a.type.count, {ir.FloatType(): "f32", ir.DoubleType(): "f64"}[a.type.element]
+    return _call(builder, f"llvm.maximum.v{count}{element}", a.type, [a, b])
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def maximum(typingctx: Any, a: Any, b: Any) -> Any:
+    """The larger in every lane, 0 above -0; NaN where one is NaN."""
+    return a(a, a), lambda context, builder, sig, args: _greater(builder, *args)
+
+
 @intrinsic  # type: ignore[untyped-decorator]
 def widen(typingctx: Any, x: Any) -> Any:
     """The lanes in float64."""
@@ -450,6 +527,8 @@ def _folded(combine: Callable[..., Any]) -> Callable[..., Any]:
 
 total = _folded(lambda builder, a, b: builder.fadd(a, b))
 largest = _folded(lambda builder, a, b: builder.select(builder.fcmp_ordered(">", a, b), a, b))
+greatest = _folded(_greater)
+"""The largest lane; NaN if one of them is."""
 
 
 @inline

@@ -487,6 +487,171 @@ def _row_shift(x: Any, a: Any, b: Any, out: Any) -> Any:
     return row_shift
 
 
+LONG = 32
+"""Elements a group from which on its own fill the lanes: of shorter ones 16 are worked on side by side."""
+
+
+def _member(x: Any, i: Any, j: Any, k: Any) -> Any: ...
+
+
+@_chosen(_member)  # type: ignore[untyped-decorator]
+def _member_of(x: Any, i: Any, j: Any, k: Any) -> Any:
+    """Element j of the groups of k at a step over groups."""
+    if _is_block(x):
+        return lambda x, i, j, k: lanes.load(x, (i * k + j) * COUNT)
+    return lambda x, i, j, k: lanes.load_every(x, i * k + j, k, min(COUNT, x.size // k - i))
+
+
+def _put_member(x: Any, i: Any, j: Any, k: Any, value: Any) -> Any: ...
+
+
+@_chosen(_put_member)  # type: ignore[untyped-decorator]
+def _put_member_of(x: Any, i: Any, j: Any, k: Any, value: Any) -> Any:
+    if _is_block(x):
+        return lambda x, i, j, k, value: lanes.store(x, (i * k + j) * COUNT, value)
+    return lambda x, i, j, k, value: lanes.store_every(x, i * k + j, k, min(COUNT, x.size // k - i), value)
+
+
+def _pair(x: Any, i: Any) -> Any: ...
+
+
+@_chosen(_pair)  # type: ignore[untyped-decorator]
+def _pair_of(x: Any, i: Any) -> Any:
+    """Both elements of the groups of 2 at a step, which shuffles part faster than one by one."""
+    if _is_block(x):
+        return lambda x, i: (_member(x, i, 0, 2), _member(x, i, 1, 2))
+
+    def pair(x: Any, i: Any) -> Any:
+        if 2 * (i + COUNT) <= x.size:
+            return lanes.load_pairs(x, 2 * i)
+        return _member(x, i, 0, 2), _member(x, i, 1, 2)
+
+    return pair
+
+
+def _put_pair(x: Any, i: Any, a: Any, b: Any) -> Any: ...
+
+
+@_chosen(_put_pair)  # type: ignore[untyped-decorator]
+def _put_pair_of(x: Any, i: Any, a: Any, b: Any) -> Any:
+    block = _is_block(x)
+
+    def put_pair(x: Any, i: Any, a: Any, b: Any) -> None:
+        if not block and 2 * (i + COUNT) <= x.size:
+            lanes.store_pairs(x, 2 * i, a, b)
+        else:
+            _put_member(x, i, 0, 2, a)
+            _put_member(x, i, 1, 2, b)
+
+    return put_pair
+
+
+def _greatest(x: Any) -> Any: ...
+
+
+@_chosen(_greatest)  # type: ignore[untyped-decorator]
+def _greatest_of(x: Any) -> Any:
+    LOWEST = _format(x).LOWEST
+
+    def greatest(x: Any) -> Any:
+        m = splat(LOWEST)
+        for i in range(0, x.size, COUNT):
+            m = lanes.maximum(m, lanes.part(x, i, LOWEST))
+        return lanes.greatest(m)
+
+    return greatest
+
+
+def _row_group_max(x: Any, k: Any, out: Any) -> Any:
+    def side_by_side(x: Any, k: Any, out: Any) -> Any:
+        if k == 2:
+            for i in _steps(out):
+                _put(out, i, lanes.maximum(*_pair(x, i)))
+        else:
+            for i in _steps(out):
+                m = _member(x, i, 0, k)
+                for j in range(1, k):
+                    m = lanes.maximum(m, _member(x, i, j, k))
+                _put(out, i, m)
+
+    if _is_block(x):
+        return side_by_side
+    several = inline(side_by_side)
+
+    def row_group_max(x: Any, k: Any, out: Any) -> Any:
+        if k < LONG:
+            several(x, k, out)
+        else:
+            for i in range(out.size):
+                out[i] = _greatest(lanes.stretch(x, i * k, k))
+
+    return row_group_max
+
+
+def _row_group_gate(g: Any, x: Any, k: Any, ties: Any, out: Any) -> Any:
+    c = _format(x)
+    ZERO, ONE, NAN = c.ZERO, c.ONE, c.ONE * np.nan
+
+    @inline
+    def marked(v: Any, m: Any) -> Any:
+        return where(equal(v, m), splat(ONE), splat(ZERO))
+
+    def side_by_side(g: Any, x: Any, k: Any, ties: Any, out: Any) -> Any:
+        zero = splat(ZERO)
+        if k == 2:
+            for i in _steps(g):
+                a, b = _pair(x, i)
+                m, share = lanes.maximum(a, b), _at(g, i, ZERO)
+                if ties == 1:
+                    share = rest = share / (marked(a, m) + marked(b, m))
+                else:
+                    rest = where(equal(a, m), zero, share)
+                _put_pair(out, i, where(equal(a, m), share, zero), where(equal(b, m), rest, zero))
+            return
+        for i in _steps(g):
+            m = _member(x, i, 0, k)
+            for j in range(1, k):
+                m = lanes.maximum(m, _member(x, i, j, k))
+            share = _at(g, i, ZERO)
+            if ties == 1:
+                count = zero
+                for j in range(k):
+                    count = count + marked(_member(x, i, j, k), m)
+                share = share / count
+            for j in range(k):
+                hit = equal(_member(x, i, j, k), m)
+                _put_member(out, i, j, k, where(hit, share, zero))
+                if ties != 1:
+                    share = where(hit, zero, share)
+
+    if _is_block(x):
+        return side_by_side
+    several = inline(side_by_side)
+
+    def row_group_gate(g: Any, x: Any, k: Any, ties: Any, out: Any) -> Any:
+        if k < LONG:
+            several(g, x, k, ties, out)
+            return
+        for i in range(g.size):
+            group, result = lanes.stretch(x, i * k, k), lanes.stretch(out, i * k, k)
+            largest, share, count = _greatest(group), g[i], splat(ZERO)
+            m = splat(largest)
+            if ties == 1:
+                for j in range(0, k, COUNT):
+                    count = count + marked(lanes.part(group, j, NAN), m)
+                share = share / lanes.total(count)
+            for j in range(0, k, COUNT):
+                hit = equal(lanes.part(group, j, NAN), m)
+                lanes.put(result, j, where(hit, splat(share), splat(ZERO)))
+            if ties != 1:
+                first = 0
+                while first < k and group[first] != largest:
+                    first += 1
+                result[first + 1 :] = ZERO
+
+    return row_group_gate
+
+
 def _on_stack(count: int) -> Callable[..., Any]:
     @intrinsic  # type: ignore[untyped-decorator]
     def room(typingctx: Any, like: Any) -> Any:
@@ -678,6 +843,8 @@ TWINS = {
     "row_residual_pair": _row_residual_pair,
     "row_dot_pair": _row_dot_pair,
     "row_shift": _row_shift,
+    "row_group_max": _row_group_max,
+    "row_group_gate": _row_group_gate,
     "row_workspace": _row_workspace,
     "log_total": _log_total,
     "class_mean": _class_mean,

@@ -115,8 +115,37 @@ def test_special_rows(name: str, width: int) -> None:
     assert np.array_equal(y[3] if name == "softmax" else np.exp(y[3]), np.eye(width)[0])
 
 
-def test_bodies_that_look_at_elements_get_one_row_at_a_time(rowwise: Declaration) -> None:
-    assert takes_blocks(rowwise.forward) == (rowwise.name != "maxout")
+def test_only_bodies_that_look_at_elements_get_one_row_at_a_time(rowwise: Declaration) -> None:
+    assert takes_blocks(rowwise.forward)
+    assert not takes_blocks(lambda x, out: out.fill(x[0]))
+
+
+# Alone with themselves, groups of 2, others side by side, groups that fill lanes; blocks, whole and part.
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 7, 31, 32, 33, 100])
+@pytest.mark.parametrize("groups", [1, 2, 5, 16, 17, 33])
+@pytest.mark.parametrize("dtype", FORMATS, ids=["float32", "float64"])
+def test_maxout(dtype: Any, groups: int, k: int) -> None:
+    f, rng = get("maxout"), np.random.default_rng(groups)
+    x = rng.integers(-3, 3, (37, groups, k)).astype(dtype)
+    x[rng.random(x.shape) < 0.1] = -np.inf
+    x[rng.random(x.shape) < 0.02] = np.nan
+    x[3], x[5, :, 0] = -np.inf, np.inf
+    largest = np.maximum.reduce(x, axis=2)
+    g = rng.standard_normal(largest.shape).astype(dtype)
+    g[5] = np.inf
+    rows, hits = x.reshape(37, -1), x == largest[:, :, None]
+    first = hits & (np.cumsum(hits, axis=2) == 1)
+    shares = g / np.maximum(hits.sum(axis=2), 1).astype(dtype)
+    assert np.array_equal(f(rows, k=k), largest, equal_nan=True)
+    for ties, taken, share in (("first", first, g), ("split", hits, shares)):
+        expected = np.where(taken, share[:, :, None], dtype(0)).reshape(37, -1)
+        assert np.array_equal(f.backward(g, rows, k=k, ties=ties), expected)
+
+
+def test_maxout_of_zeros_of_both_signs_is_zero() -> None:
+    for width in (2, 64):
+        x = np.tile([-0.0, 0.0], width)
+        assert not np.signbit(get("maxout")(x)).any()
 
 
 @pytest.mark.parametrize("classes", [5, SHORT + 5])

@@ -8,11 +8,12 @@ from actbench.catalog.errors import InfeasibleError
 from actbench.catalog.primitives import (
     Row,
     log_total,
-    maximum,
     row_dot_pair,
     row_exp_pair,
     row_exp_rest,
     row_gate_pair,
+    row_group_gate,
+    row_group_max,
     row_max,
     row_residual_pair,
     row_scale_pair,
@@ -81,19 +82,7 @@ def log_softmax(x: Row, out: Row) -> None:
 
 
 def _maxout_backward(grad_output: Row, x: Row, out: Row, k: int, ties: int) -> None:
-    for i in range(grad_output.size):
-        largest = x[i * k]
-        for j in range(1, k):
-            largest = maximum(largest, x[i * k + j])
-        tied = 0
-        for j in range(k):
-            tied += x[i * k + j] == largest
-        first = 1
-        for j in range(k):
-            hit = x[i * k + j] == largest
-            share = grad_output[i] / tied if ties == 1 else grad_output[i] * first
-            out[i * k + j] = share if hit else 0.0
-            first = 0 if hit else first
+    row_group_gate(grad_output, x, k, ties, out)
 
 
 def _groups(size: int, k: int) -> int:
@@ -122,8 +111,4 @@ def _groups(size: int, k: int) -> int:
 )
 def maxout(x: Row, out: Row, k: int = 2, ties: str = "first") -> None:
     """Maxout: the largest of each group of k consecutive inputs."""
-    for i in range(out.size):
-        largest = x[i * k]
-        for j in range(1, k):
-            largest = maximum(largest, x[i * k + j])
-        out[i] = largest
+    row_group_max(x, k, out)
