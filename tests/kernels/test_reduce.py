@@ -15,7 +15,7 @@ from actbench.catalog.errors import UsageError
 from actbench.kernels import bind
 from actbench.kernels.losses import _is_arithmetic
 from actbench.kernels.reduce import SPAN
-from actbench.kernels.workload import draw
+from actbench.kernels.workload import Order
 
 FORMATS = (np.float32, np.float64)
 SIZES = (1, 2, 15, 16, 17, 255, 256, 257, 1000, 5000)
@@ -23,7 +23,8 @@ SIZES = (1, 2, 15, 16, 17, 255, 256, 257, 1000, 5000)
 
 def operands(declaration: Declaration, size: int, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(size)
-    return draw(rng, size, dtype, declaration.domain), draw(rng, size, dtype, declaration.target)
+    order = Order("forward", np.dtype(dtype), size, rng, None, 1)
+    return order.draw(size, declaration.domain), order.draw(size, declaration.target)
 
 
 @pytest.mark.parametrize("size", [*SIZES, SPAN + 300])
