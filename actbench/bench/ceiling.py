@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actbench.bench.clock import Arm, Call
+from actbench.bench.clock import Arm, Call, settling
 from actbench.kernels import threads as pool
 from actbench.kernels.workload import Workload
 
@@ -77,7 +77,10 @@ class Ceiling:
             self._fastest[key] = fastest(_ways(kind), sets, threads)
         way = self._fastest[key]
         return Arm(
-            kind, [_call(way, arrays, threads) for arrays in sets], partial(way, *(a[:0] for a in sets[0]))
+            kind,
+            [_call(way, arrays, threads) for arrays in sets],
+            partial(way, *(a[:0] for a in sets[0])),
+            settling(pool.SETTLES_S, threads),
         )
 
 

@@ -6,9 +6,11 @@ Everything reads time through an injected timer, so that it can be tested withou
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle, islice
 from math import ceil, inf, log10
 from random import Random
@@ -60,6 +62,11 @@ class Timing:
 
 
 def _nothing() -> None: ...
+
+
+def settling(seconds: float, threads: int) -> Call | None:
+    """A wait for threads that keep their cores busy so long after a call; None where there is but one."""
+    return partial(time.sleep, seconds) if threads > 1 and seconds else None
 
 
 def time_slice(calls: Iterator[Call], loops: int, timer: Timer) -> int:

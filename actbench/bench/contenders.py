@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actbench.bench.clock import Arm
+from actbench.bench.clock import Arm, settling
 from actbench.bench.data import sample
 from actbench.bench.plan import Cell, Function
 from actbench.bench.run import OURS, Contender
 from actbench.catalog.errors import ActbenchError
+from actbench.kernels import threads as pool
 from actbench.kernels.workload import Workload
 from actbench.peers.base import PASSES, Peer, Request
 
@@ -52,7 +52,8 @@ def enter(
     calls = {True: [_ours(function, cell, w) for w in workloads]}
     if _takes_out(function, cell, workloads[0]):
         calls[False] = [partial(_ours(function, cell, w), out=w.arrays["out"]) for w in workloads]
-    ours = [Entry(Contender(OURS, made), Arm(OURS, c)) for made, c in calls.items()]
+    rest = settling(pool.SETTLES_S, cell.threads)
+    ours = [Entry(Contender(OURS, made), Arm(OURS, c, settle=rest)) for made, c in calls.items()]
     return [*ours, *theirs]
 
 
@@ -119,8 +120,7 @@ def _peer_entry(
     if not error <= _EXPLAINED[cell.dtype]:
         note = f"its values differ by {error:.2g} of the largest one"
         return Entry(replace(contender, error=_finite(error), mismatch=True, note=note))
-    settle = partial(time.sleep, peer.settles_s) if cell.threads > 1 and peer.settles_s else None
-    arm = Arm(contender.label, [p.call for p in prepared], settle=settle)
+    arm = Arm(contender.label, [p.call for p in prepared], settle=settling(peer.settles_s, cell.threads))
     return Entry(replace(contender, error=error), arm)
 
 

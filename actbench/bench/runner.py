@@ -22,13 +22,14 @@ from actbench import kernels
 from actbench.bench import data as user_data
 from actbench.bench import statistics
 from actbench.bench.ceiling import Ceiling
-from actbench.bench.clock import Arm, ArmError, Timer, Timing, interleave
+from actbench.bench.clock import Arm, ArmError, Timer, Timing, interleave, settling
 from actbench.bench.config import Config
 from actbench.bench.contenders import Entry, enter, failed
 from actbench.bench.machine import Machine, available_memory, this_machine, versions
 from actbench.bench.plan import Cell, Function, Plan, check_memory
 from actbench.bench.run import SCHEMA, Check, Contender, Input, Measurement, Run, Skipped, Store, load_run
 from actbench.catalog.errors import ActbenchError, InfeasibleError, UsageError
+from actbench.kernels import threads as pool
 from actbench.kernels.workload import Workload
 from actbench.peers.base import Description, Peer
 
@@ -217,7 +218,7 @@ class _Session:
         # The same call on one element is an empty call: the same path, and next to no work.
         empty = function.workload(cell.pass_, cell.dtype, 1, seed=seed, threads=cell.threads)
         arms = (
-            Arm(cell.key, [w.call for w in workloads], empty.call),
+            Arm(cell.key, [w.call for w in workloads], empty.call, settling(pool.SETTLES_S, cell.threads)),
             self.ceiling(first, cell.threads, sets),
         )
         entries = enter(function, cell, workloads, self.peers) if self.peers else []

@@ -28,6 +28,8 @@ fast, sigmoid 1.5 and the backward pass of mish 1.5, over 2^18 relu 0.75, and ov
 LINGER = 40_000
 """Looks of 13 ns: how long a thread without work looks out for more before it sleeps, 0.5 ms. One that is awake when
 the next job comes made sigmoid over 2^20 elements 0.31 ms in two threads, not 0.39."""
+SETTLES_S = 0.003
+"""Seconds after which they sleep, also where a look takes five times as long: what is measured beside them waits."""
 default = 1
 
 

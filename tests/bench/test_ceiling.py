@@ -9,6 +9,7 @@ import pytest
 
 from actbench.bench import ceiling as module
 from actbench.bench.ceiling import STREAMS, Ceiling, _ways, fastest, kind_of, words_of
+from actbench.kernels import threads as pool
 from actbench.kernels.workload import Workload
 
 
@@ -97,3 +98,11 @@ def test_an_arm_takes_turns_over_buffers_that_do_not_overlap(threads: int, copie
     for call in calls:
         call()
     next(arm.empty)()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_that_look_out_for_more_are_waited_for(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("time.sleep", waits.append)
+    Ceiling()(workload(1, 1), threads).settle()
+    assert waits == [pool.SETTLES_S] * (threads - 1)

@@ -15,6 +15,7 @@ from actbench.bench.contenders import difference, enter
 from actbench.bench.plan import Cell
 from actbench.bench.run import Contender, Run, load_run
 from actbench.catalog.errors import UsageError
+from actbench.kernels import threads as pool
 from actbench.peers.base import DifferentFunctionError
 
 
@@ -98,6 +99,23 @@ def test_a_derivative_has_no_peers(clock: Clock) -> None:
     workload = function.workload("derivative", "float32", 10)
     cell = Cell("f", "derivative", "float32", 10)
     assert enter(function, cell, [workload], [FakePeer(clock)]) == []
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_contender_begins_when_the_threads_of_the_last_one_sleep(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("time.sleep", waits.append)
+    function = FakeFunction("f", clock)
+    cell = Cell("f", "forward", "float32", 10, threads)
+    workload = function.workload("forward", "float32", 10)
+    peer = FakePeer(clock, threads=threads)
+    for entry in enter(function, cell, [workload], [peer]):
+        assert entry.arm is not None
+        entry.arm.settle()
+    ours = 1 + sum(e.contender.provider == "actbench" for e in enter(function, cell, [workload], [peer])[1:])
+    assert waits.count(pool.SETTLES_S) == ours * (threads - 1)
 
 
 def test_cells_of_one_thread_count_follow_each_other(bench: Bench) -> None:
