@@ -5,7 +5,6 @@ Everything reads time through an injected timer, so that it can be tested withou
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from math import ceil, inf, log10
 from random import Random
 
 from actbench.bench.statistics import MINIMUM_ROUNDS, median
+from actbench.kernels.collection import uncollected
 
 Call = Callable[[], object]
 Timer = Callable[[], int]  # nanoseconds
@@ -118,7 +118,7 @@ def interleave(
     allows. Raises ArmError where a call raises.
     """
     begun = timer()
-    with _no_collection():
+    with uncollected():
         prepared = []
         for arm in arms:
             with _blame(arm):
@@ -182,14 +182,3 @@ def _blame(arm: Arm) -> Iterator[None]:
         yield
     except Exception as error:
         raise ArmError(arm) from error
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

@@ -153,68 +153,6 @@ class Function(ABC):
             for name in self.declaration.body_params
         )
 
-    def _call(
-        self,
-        pass_: Any,
-        x: Any,
-        operands: tuple[Any, ...],
-        out: Array | None,
-        threads: int | None,
-        given: Mapping[str, Any],
-    ) -> Any:
-        """A pass: at once where a call like it was made before, else by way of ``_map``.
-
-        ``pass_`` names all that tells it from others, beside the dtype and the parameters given.
-        """
-        if type(x) is ndarray:
-            try:
-                ready = self._ready[pass_].get((x.dtype, *given.items()) if given else x.dtype)
-            except TypeError:  # a parameter without a hash, such as an array
-                ready = None
-            if ready is not None:
-                target = empty_like(x) if out is None else out
-                count = pool.default if threads is None else threads
-                # The kernel itself looks at shapes, order and overlap, and declines what it cannot do.
-                if count == 1 or (x.size < 2 * pool.ELEMENTS and count > 1):
-                    if ready[0](target, ready[1], operands):
-                        return target
-                elif ready[2] is not None and ready[2](target, ready[1], operands, count):
-                    return target
-        return self._map(pass_, operands, out, threads, given)
-
-    def _map(
-        self,
-        pass_: Any,
-        operands: tuple[Any, ...],
-        out: Array | None,
-        threads: int | None,
-        given: Mapping[str, Any],
-    ) -> Any:
-        """A pass with all checks and conversions; it may ``_remember`` what the next call like it needs."""
-        raise NotImplementedError
-
-    def _remember(
-        self,
-        pass_: Any,
-        dtype: np.dtype[Any],
-        given: Mapping[str, Any],
-        call: Callable[..., bool],
-        params: tuple[Any, ...],
-        spread: Callable[..., bool] | None = None,
-    ) -> None:
-        """Keep a kernel and its parameters at hand: to check and convert them anew costs a call 15 us.
-
-        Both calls take (out, params, operands), ``spread`` the number of threads too, and are False where they decline.
-        """
-        ready = self._ready[pass_]
-        if len(ready) > 256:
-            ready.clear()
-        key: Any = (dtype, *given.items()) if given else dtype
-        # -0.0 and 0.0 are one key, but two slopes; an array is no key at all.
-        with contextlib.suppress(TypeError, ValueError):
-            if 0 not in given.values():
-                ready[key] = call, params, spread
-
     def _pass(self, pass_: str) -> tuple[str, Callable[..., Any]]:
         """The template and the body of a pass."""
         body = self.declaration.forward if pass_ == "forward" else self._gradient_body(self._own)
@@ -269,6 +207,72 @@ class Function(ABC):
             )
             self._kernels[key] = kernel
         return kernel
+
+
+class Remembering(Function):
+    """A function whose passes are called at once where one like it was called before."""
+
+    def _call(
+        self,
+        pass_: Any,
+        x: Any,
+        operands: tuple[Any, ...],
+        out: Array | None,
+        threads: int | None,
+        given: Mapping[str, Any],
+    ) -> Any:
+        """A pass: at once where a call like it was made before, else by way of ``_map``.
+
+        ``pass_`` names all that tells it from others, beside the dtype and the parameters given.
+        """
+        if type(x) is ndarray:
+            try:
+                ready = self._ready[pass_].get((x.dtype, *given.items()) if given else x.dtype)
+            except TypeError:  # a parameter without a hash, such as an array
+                ready = None
+            if ready is not None:
+                target = empty_like(x) if out is None else out
+                count = pool.default if threads is None else threads
+                # The kernel itself looks at shapes, order and overlap, and declines what it cannot do.
+                if count == 1 or (x.size < 2 * pool.ELEMENTS and count > 1):
+                    if ready[0](target, ready[1], operands):
+                        return target
+                elif ready[2] is not None and ready[2](target, ready[1], operands, count):
+                    return target
+        return self._map(pass_, operands, out, threads, given)
+
+    @abstractmethod
+    def _map(
+        self,
+        pass_: Any,
+        operands: tuple[Any, ...],
+        out: Array | None,
+        threads: int | None,
+        given: Mapping[str, Any],
+    ) -> Any:
+        """A pass with all checks and conversions; it may ``_remember`` what the next call like it needs."""
+
+    def _remember(
+        self,
+        pass_: Any,
+        dtype: np.dtype[Any],
+        given: Mapping[str, Any],
+        call: Callable[..., bool],
+        params: tuple[Any, ...],
+        spread: Callable[..., bool] | None = None,
+    ) -> None:
+        """Keep a kernel and its parameters at hand: to check and convert them anew costs a call 15 us.
+
+        Both calls take (out, params, operands), ``spread`` the number of threads too, and are False where they decline.
+        """
+        ready = self._ready[pass_]
+        if len(ready) > 256:
+            ready.clear()
+        key: Any = (dtype, *given.items()) if given else dtype
+        # -0.0 and 0.0 are one key, but two slopes; an array is no key at all.
+        with contextlib.suppress(TypeError, ValueError):
+            if 0 not in given.values():
+                ready[key] = call, params, spread
 
 
 def prepared_call(

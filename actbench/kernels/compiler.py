@@ -8,9 +8,7 @@ machine code depends on: equal names mean equal contents, and a race writes the 
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import gc
 import hashlib
 import itertools
 import os
@@ -19,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +35,7 @@ from numba.core.serialize import dumps
 
 from actbench.catalog.errors import UsageError
 from actbench.kernels.arrays import compute_dtype
+from actbench.kernels.collection import uncollected
 from actbench.kernels.headers import Operand
 from actbench.kernels.linking import inline
 from actbench.kernels.scalar import number_body
@@ -144,18 +143,6 @@ class _TimedCache(_ContentCache):
         super().save_overload(sig, data)
 
 
-@contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without the garbage collector: what Numba makes mostly stays, and looking at it takes a tenth of the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
 def array(dtype: np.dtype[Any] | type, ndim: int = 1, *, output: bool = False, layout: str = "C") -> Any:
     """The Numba type of an operand; inputs are read-only, so that memory-mapped files pass too."""
     return numba.types.Array(numba.from_dtype(np.dtype(dtype)), ndim, layout, readonly=not output)
@@ -205,7 +192,8 @@ def compile_kernel(
             FunctionIdentity._unique_ids = itertools.count(int(key[:12], 16))
         dispatcher = numba.njit(**_OPTIONS)(template(*bodies, *options))
         dispatcher._cache = cache
-        with _uncollected():
+        # What Numba makes mostly stays, and looking at it takes a tenth of the time.
+        with uncollected():
             entry = dispatcher.compile(signature)
         dispatcher.disable_compile()
     seconds = cache.entry[0] if cache.entry is not None else cache.seconds

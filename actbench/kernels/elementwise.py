@@ -11,7 +11,7 @@ import numpy as np
 from actbench.catalog.errors import InfeasibleError, ParameterError, UsageError
 from actbench.kernels import arrays
 from actbench.kernels.arrays import Array, compute_dtype
-from actbench.kernels.base import Function, prepared_call
+from actbench.kernels.base import Remembering, prepared_call
 from actbench.kernels.reduce import total
 from actbench.kernels.workload import Order, Workload
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from actbench.kernels.compiler import Kernel
 
 
-class Elementwise(Function):
+class Elementwise(Remembering):
     """An activation that maps each element by itself."""
 
     passes: ClassVar[tuple[str, ...]] = ("forward", "derivative", "backward")

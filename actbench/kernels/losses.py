@@ -17,7 +17,7 @@ from actbench.catalog.errors import InfeasibleError, UsageError
 from actbench.kernels import arrays
 from actbench.kernels import threads as pool
 from actbench.kernels.arrays import Array, compute_dtype, contiguous
-from actbench.kernels.base import ROW_LENGTH, Function, prepared_call
+from actbench.kernels.base import ROW_LENGTH, Function, Remembering, prepared_call
 from actbench.kernels.reduce import rounded_once, total
 from actbench.kernels.rowwise import SHORT, check_axis, takes_blocks
 from actbench.kernels.workload import Order, Workload
@@ -52,7 +52,7 @@ def _is_arithmetic(body: Callable[..., Any]) -> bool:
     return not ({*primitives.SCALARS} - _CHEAP) & {*body.__code__.co_names}
 
 
-class PairwiseLoss(Loss):
+class PairwiseLoss(Remembering, Loss):
     """A loss of one prediction and one target at a time."""
 
     _scalars = 2

@@ -14,7 +14,7 @@ from actbench.catalog.errors import InfeasibleError, UsageError
 from actbench.kernels import arrays
 from actbench.kernels import threads as pool
 from actbench.kernels.arrays import Array, compute_dtype, contiguous, plain
-from actbench.kernels.base import ROW_LENGTH, Function
+from actbench.kernels.base import ROW_LENGTH, Remembering
 from actbench.kernels.workload import Order, Workload
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def check_axis(function: str, x: Array, axis: int) -> None:
         raise UsageError(f"{function}: axis={axis} does not exist in an array of shape {x.shape}")
 
 
-class Rowwise(Function):
+class Rowwise(Remembering):
     """An activation whose outputs depend on a whole row."""
 
     passes: ClassVar[tuple[str, ...]] = ("forward", "backward")

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from numba.core.codegen import JITCodeLibrary
 
-from actbench.kernels.compiler import _uncollected, compile_kernel, operand
+from actbench.kernels.collection import uncollected
+from actbench.kernels.compiler import compile_kernel, operand
 from actbench.kernels.templates import forward
 
 
@@ -56,7 +57,7 @@ def test_a_declaration_may_hold_what_the_own_functions_do_not(tmp_path, monkeypa
 
 
 def _fail_uncollected():
-    with _uncollected():
+    with uncollected():
         assert not gc.isenabled()
         raise ZeroDivisionError
 

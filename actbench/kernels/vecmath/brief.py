@@ -25,12 +25,7 @@ def brief(c: Any, polynomials: Any) -> SimpleNamespace:
     T: Any = type(c.LOG2E)
     single = T is np.float32
     info = np.finfo(T)
-    if single:
-        Int: Any = np.int32
-        from_bits, to_bits = intrinsics.f32_from_bits, intrinsics.bits_from_f32
-    else:
-        Int = np.int64
-        from_bits, to_bits = intrinsics.f64_from_bits, intrinsics.bits_from_f64
+    Int, from_bits, to_bits = intrinsics.integers_of(T)
     ZERO, HALF, QUARTERS, ONE, TWO, FOUR, SIX = map(T, (0, 0.5, 1.25, 1, 2, 4, 6))
     FRACTION = Int(info.nmant)
     EXPM1, LOG1P = polynomials.EXPM1, polynomials.LOG1P

@@ -61,12 +61,7 @@ def _quarter_turns(precision: int, bias: int) -> list[list[float]]:
 def elementary(c: Any) -> SimpleNamespace:
     """Return the functions over the scalar type of the constants `c`, and the tools that others are made of."""
     T: Any = type(c.LOG2E)
-    if T is np.float32:
-        Int: Any = np.int32
-        from_bits, to_bits = intrinsics.f32_from_bits, intrinsics.bits_from_f32
-    else:
-        Int = np.int64
-        from_bits, to_bits = intrinsics.f64_from_bits, intrinsics.bits_from_f64
+    Int, from_bits, to_bits = intrinsics.integers_of(T)
     info = np.finfo(T)
     FRACTION = Int(info.nmant)
     BIAS = Int(info.maxexp - 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
@@ -72,6 +73,14 @@ f32_from_bits = _bitcast(types.int32, types.float32)
 bits_from_f32 = _bitcast(types.float32, types.int32)
 f64_from_bits = _bitcast(types.int64, types.float64)
 bits_from_f64 = _bitcast(types.float64, types.int64)
+
+
+def integers_of(kind: Any) -> tuple[Any, Any, Any]:
+    """The integer type as wide as a float type, and the functions from its bits and to them."""
+    if kind is np.float32:
+        return np.int32, f32_from_bits, bits_from_f32
+    return np.int64, f64_from_bits, bits_from_f64
+
 
 sqrt = _llvm("llvm.sqrt", 1)
 fabs = _llvm("llvm.fabs", 1)
