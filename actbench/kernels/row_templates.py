@@ -15,6 +15,7 @@ from actbench.kernels.lanes import (
     equal,
     load,
     load_columns,
+    prefetch,
     row,
     splat,
     store,
@@ -24,6 +25,7 @@ from actbench.kernels.lanes import (
 )
 from actbench.kernels.linking import inline
 from actbench.kernels.matrices import matrix, rows_of, size_of, vector
+from actbench.kernels.operands import LINE
 from actbench.kernels.reduce import SPAN
 from actbench.kernels.rows import add, block, counts, room, stack, totals
 from actbench.kernels.templates import among_members, product
@@ -37,6 +39,12 @@ BORROWED = SUMS | {"rows", "rows_backward", "blocks", "blocks_backward"}
 """They take NumPy's arrays as they are, and return False where they cannot work on them in their place."""
 BLOCK = 256
 """Terms at a time: with 1024 memory idles while they are added, 0.37 ns for 0.31 an element of mse."""
+AHEAD, AHEAD_FROM = 1024, 1 << 18
+"""Elements that sums ask for before they need them, and the size from which they do.
+
+While the terms of a block are added nothing else is read: asked for ahead, mse of 16 Mi elements takes 0.57 ns an
+element, not 0.72 (float64 1.05, not 1.38; a loop that only reads 0.66 and 1.06). In the cache it costs 3-10 %.
+"""
 
 
 @inline
@@ -71,6 +79,7 @@ def _sum(value: Body, wide: bool = False) -> Kernel:
         a, b = vector(inputs[0], size), vector(inputs[1], size)
         terms = stack(partials if wide else a)
         lost = splat((np.float32 if wide else a.dtype.type)(0))
+        line, large = LINE // a.itemsize, size >= AHEAD_FROM
         for k in range(partials.size // 2):
             high, low = splat(np.float64(0.0)), lost
             for start in range(k * SPAN, min((k + 1) * SPAN, size), BLOCK):
@@ -81,6 +90,10 @@ def _sum(value: Body, wide: bool = False) -> Kernel:
                 for i in range(count, -(-count // COUNT) * COUNT):
                     terms[i] = 0
                 for i in range(0, count, COUNT):
+                    if large:
+                        for j in range(start + AHEAD + i, start + AHEAD + i + COUNT, line):
+                            prefetch(a, j)
+                            prefetch(b, j)
                     high, low = add(high, low, load(terms, i), lost)
             partials[2 * k], partials[2 * k + 1] = totals(high, low)
         return True
