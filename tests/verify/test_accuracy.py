@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import actbench
+from actbench.verify import accuracy
 from actbench.verify.accuracy import every_input, judge_of, sampled
 
 HALVES = ("float16", "bfloat16")
@@ -46,7 +47,12 @@ def test_one_result_that_is_an_ulp_off_is_found(dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", HALVES)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_nan_or_an_infinity_is_no_small_error(dtype: str, value: float) -> None:
+@pytest.mark.parametrize("chunk", [1 << 12, accuracy.CHUNK])
+def test_a_nan_or_an_infinity_is_no_small_error(
+    dtype: str, value: float, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accuracy, "CHUNK", chunk)
+
     def spoil(x: np.ndarray, y: np.ndarray) -> None:
         y[_at_one(x)] = value
 
