@@ -6,8 +6,10 @@ goes on, its cells are appended to a journal beside it, which survives a killed 
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, cached_property
@@ -25,6 +27,7 @@ from actbench.peers.base import Description
 
 SCHEMA = 2  # 1 had neither contenders nor peers
 RUN_FILE, JOURNAL_FILE = "run.json", "run.jsonl"
+_GZIP = b"\x1f\x8b"
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 Times = tuple[Annotated[float, Field(gt=0)], ...]
 OURS = "actbench"
@@ -240,7 +243,7 @@ def save_run(run: Run, path: str | os.PathLike[str]) -> None:
 
 
 def load_run(path: str | os.PathLike[str]) -> Run:
-    """The run in `path`: its file, the journal of an unfinished one, or the folder of either.
+    """The run in `path`: its file, also gzipped, the journal of an unfinished one, or the folder of either.
 
     Raises InputFileError where it is missing, is not JSON, is not a run, or has a newer schema.
     """
@@ -251,9 +254,13 @@ def load_run(path: str | os.PathLike[str]) -> Run:
             raise InputFileError(f"{source} holds no {RUN_FILE}")
         source = found[0]
     try:
-        text = source.read_text("utf-8")
+        content = source.read_bytes()
     except OSError as error:
         raise InputFileError(f"cannot read {source}: {error.strerror}") from error
+    try:
+        text = (gzip.decompress(content) if content.startswith(_GZIP) else content).decode()
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputFileError(f"{source} is not a run: it is a broken gzip file") from error
     except UnicodeDecodeError as error:
         raise InputFileError(f"{source} is not a run: it is not text") from error
     plain = _parse_journal(text, source) if source.suffix == ".jsonl" else _parse(text, source)

@@ -20,7 +20,7 @@ def plot(
         list[str] | None,
         typer.Argument(
             metavar="NAME...",
-            help="Names, aliases, globs ('*elu') or @families; or RUN.json and names in it.",
+            help="Names, aliases, globs ('*elu') or @families; or RUN.json[.gz] and names in it.",
         ),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="A gallery of every function.")] = False,
@@ -51,7 +51,7 @@ def plot(
     look = theme_named(theme)
     if output is not None:
         out.figure_path(output, "")  # before seconds go into a picture that has no place
-    if names and names[0].endswith((".json", ".jsonl")):
+    if names and names[0].endswith((".json", ".jsonl", ".json.gz")):
         figure, name = _run(names[0], names[1:], look, [every, deriv, range_, param, files])
     else:
         figure, name = _functions(names or [], every, deriv, range_, param or [], files or [], look)

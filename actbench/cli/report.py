@@ -21,7 +21,9 @@ Export = Annotated[
 
 
 def report(
-    run: Annotated[Path, typer.Argument(metavar="RUN.json", help="A run's file, or its folder.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN.json", help="A run's file, also gzipped, or its folder.")
+    ],
     output: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Write run.csv, run.md and throughput.png there."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -70,6 +71,12 @@ def test_a_saved_run_is_loaded_as_it_was(run: Run, tmp_path: Path) -> None:
     save_run(run, tmp_path / "new" / RUN_FILE)
     assert load_run(tmp_path / "new" / RUN_FILE) == load_run(tmp_path / "new") == run
     assert [f.name for f in (tmp_path / "new").iterdir()] == [RUN_FILE]
+
+
+def test_a_gzipped_run_is_loaded_as_it_was(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "run.json.gz"
+    path.write_bytes(gzip.compress(dump_run(run).encode()))
+    assert load_run(path) == run
 
 
 def test_a_run_is_json_with_a_cell_a_line(run: Run) -> None:
@@ -181,8 +188,11 @@ def test_a_malformed_run_names_its_first_wrong_field(
         (b"[]", "is not a run"),
         (b"3", "is not a run"),
         (b"\xff\xfe\x00", "is not text"),
+        (gzip.compress(b"{}")[:-9], "broken gzip"),
+        (gzip.compress(b"{}")[:9] + b"xxxxxxxxxxxx", "broken gzip"),
+        (b"\x1f\x8bxx", "broken gzip"),
     ],
-    ids=["empty", "cut", "deep", "list", "number", "binary"],
+    ids=["empty", "cut", "deep", "list", "number", "binary", "gzip cut", "gzip spoilt", "no gzip"],
 )
 def test_what_is_no_run_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "x.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import subprocess
@@ -159,7 +160,9 @@ def test_bench_writes_a_run_that_report_and_plot_read(tmp_path):
     )
     assert again.returncode == 0, again.stderr
     assert "softmax" in again.stdout
-    drawn = actbench("plot", run, "--output", "run.png", cwd=tmp_path)
+    packed = tmp_path / "packed.json.gz"
+    packed.write_bytes(gzip.compress(run.read_bytes()))
+    drawn = actbench("plot", packed, "--output", "run.png", cwd=tmp_path)
     assert drawn.returncode == 0, drawn.stderr
     assert (tmp_path / "run.png").is_file()
 
