@@ -13,7 +13,15 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
+from numba.core import cgutils
+from numba.extending import (
+    intrinsic,
+    lower_builtin,
+    make_attribute_wrapper,
+    models,
+    register_model,
+    type_callable,
+)
 from numba.np.arrayobj import populate_array
 
 from actbench.kernels.linking import inline
@@ -39,6 +47,36 @@ class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
 
 
 SINGLE, DOUBLE, MASK = Lanes(types.float32), Lanes(types.float64), Lanes(types.boolean)
+
+
+class Pair(types.Type):  # type: ignore[misc]
+    """The type of a float64 number, or of 16, kept as ``high`` and the ``low`` that it lacks."""
+
+    def __init__(self, part: Any) -> None:
+        self.part = part
+        super().__init__(name=f"Pair({part})")
+
+
+@register_model(Pair)
+class _PairModel(models.StructModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, [("high", kind.part), ("low", kind.part)])
+
+
+make_attribute_wrapper(Pair, "high", "high")
+make_attribute_wrapper(Pair, "low", "low")
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def pair(typingctx: Any, high: Any, low: Any) -> Any:
+    """A number and what it lacks as one value: what takes numbers, too, takes it in their place."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        value = cgutils.create_struct_proxy(sig.return_type)(context, builder)
+        value.high, value.low = args
+        return value._getvalue()
+
+    return Pair(high)(high, high), codegen
 
 
 def _vector(element: Any) -> ir.VectorType:
@@ -351,6 +389,21 @@ for _symbol, _operation in (
     (operator.truediv, "fdiv"),
 ):
     _operator(_symbol, _operation)
+
+
+def _with_pair(symbol: Callable[..., Any], operation: str) -> None:
+    """Teach Numba an operator between a number and a pair, which counts as its high part."""
+
+    def combine(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return getattr(builder, operation)(args[0], builder.extract_value(args[1], 0))
+
+    type_callable(symbol)(lambda context: lambda a, b: a if isinstance(b, Pair) and a == b.part else None)
+    for part in (types.Float, Lanes):
+        lower_builtin(symbol, part, Pair)(combine)
+
+
+_with_pair(operator.add, "fadd")
+_with_pair(operator.truediv, "fdiv")
 
 
 @intrinsic  # type: ignore[untyped-decorator]

@@ -3,7 +3,8 @@
 A row is an array of one dimension, taken 16 elements at a time. A block of 16 short rows is an array of shape
 (length, 16): lane k holds row k, so that nothing is masked and no sum runs across lanes. What belongs to a row (its
 largest element, its sum) is a number for the one, 16 lanes for the other; the first few functions are all that
-differs. Sums are float64; those of float64 rows are compensated.
+differs. Sums are float64; those of float64 rows are compensated, and what their last rounding takes goes with them:
+a quotient by a rounded sum would err by up to an ULP more.
 
 Exponentials are pairs (high, low) of e^x times a power of two that the row shares: one number of the format would
 err by half an ULP before the division, and another half after it.
@@ -30,7 +31,9 @@ from actbench.kernels.vecmath.coefficients import Float32, Float64
 from actbench.kernels.vecmath.intrinsics import wide_vectors
 
 _chosen = functools.partial(overload, jit_options=INLINE, strict=False)
-log1p = float64.functions.log1p
+_wide = float64.functions
+log1p, reduced, series_pair, power = _wide.log1p, _wide.reduced, _wide.series_pair, _wide.power
+TO_POWER = np.float64(_wide.ROUNDER + 1023)
 ON_STACK = 4096
 """Elements of a row up to which its workspace is on the stack: an allocation costs as much as a row of 50."""
 
@@ -44,7 +47,9 @@ def _spread(v: Any) -> Any: ...
 
 @_chosen(_spread)  # type: ignore[untyped-decorator]
 def _spread_of(v: Any) -> Any:
-    """What belongs to a row, in every lane that works on it."""
+    """What belongs to a row, in every lane that works on it; of a pair, its high part."""
+    if isinstance(v, lanes.Pair):
+        return lambda v: _spread(v.high)
     return (lambda v: v) if isinstance(v, lanes.Lanes) else (lambda v: splat(v))
 
 
@@ -112,6 +117,24 @@ def _whole_of(x: Any, high: Any, low: Any) -> Any:
         return total + rest
 
     return whole
+
+
+def _whole_pair(x: Any, high: Any, low: Any) -> Any: ...
+
+
+@_chosen(_whole_pair)  # type: ignore[untyped-decorator]
+def _whole_pair_of(x: Any, high: Any, low: Any) -> Any:
+    """The same as a pair where the row is float64."""
+    if low == lanes.SINGLE:
+        return lambda x, high, low: _whole(x, high, low)
+    if _is_block(x):
+        return lambda x, high, low: lanes.pair(*two_sum(high, low))
+
+    def whole_pair(x: Any, high: Any, low: Any) -> Any:
+        total, rest = lanes.exact_total(high, low)
+        return lanes.pair(*two_sum(total, rest))
+
+    return whole_pair
 
 
 def _lone(x: Any, v: Any) -> Any: ...
@@ -328,9 +351,29 @@ def _row_exp_pair(x: Any, largest: Any, high: Any, low: Any) -> Any:
             rest = rest + (b + (a - (s - seeded)))
             seeded = s
         total, lost = two_sum(total, widen(seeded - splat(SEED)))
-        return _whole(x, total, rest + lanes.narrow(lost, x))
+        return _whole_pair(x, total, rest + lanes.narrow(lost, x))
 
     return row_exp_pair
+
+
+def _relative(x: Any, total: Any, a: Any, b: Any, others: Any) -> Any: ...
+
+
+@_chosen(_relative)  # type: ignore[untyped-decorator]
+def _relative_of(x: Any, total: Any, a: Any, b: Any, others: Any) -> Any:
+    """total / (a + b) + others, a pair where the total is one."""
+    if not isinstance(total, lanes.Pair):
+        return lambda x, total, a, b, others: total / _lone(x, widen(a) + widen(b)) + others
+
+    def relative(x: Any, total: Any, a: Any, b: Any, others: Any) -> Any:
+        unit, unit_low = two_sum(a, b)
+        q = _spread(total) / unit
+        left = fma(splat(np.float64(0.0)) - q, unit, _spread(total)) + _spread(total.low)
+        high, e = two_sum(q, _spread(others))
+        high, e = two_sum(high, e + (left - q * unit_low) / unit)
+        return lanes.pair(_lone(x, high), _lone(x, e))
+
+    return relative
 
 
 def _row_exp_rest(x: Any, largest: Any) -> Any:
@@ -352,9 +395,8 @@ def _row_exp_rest(x: Any, largest: Any) -> Any:
             total, rest = add(total, rest, where(highest, zero, a), where(highest, zero, b))
         # In units of e^largest; and all but one of the elements that are as large count 1 each.
         a, b = pair(known[3] + known[0], *known)
-        unit = _lone(x, widen(a) + widen(b))
         others = _whole(x, widen(count), splat(np.float32(0.0))) - _lone(x, splat(np.float64(1.0)))
-        return _whole(x, total, rest) / unit + others
+        return _relative(x, _whole_pair(x, total, rest), a, b, others)
 
     return row_exp_rest
 
@@ -372,7 +414,8 @@ def _quotient(out: Any) -> Callable[..., Any]:
     def with_remainder(factor: Any, total: Any, out: Any) -> Any:
         t, unit = _spread(total), splat(np.float64(2.0**64))
         f = _spread(factor) / t
-        return f * unit, fma(splat(np.float64(0.0)) - f, t, _spread(factor)) / t * unit
+        left = fma(splat(np.float64(0.0)) - f, t, _spread(factor)) - f * _spread(total.low)
+        return f * unit, left / t * unit
 
     chosen: Callable[..., Any] = halves if out.dtype == types.float32 else with_remainder
     return chosen
@@ -484,7 +527,20 @@ def _row_shift(x: Any, a: Any, b: Any, out: Any) -> Any:
         for i in _steps(x):
             _put(out, i, lanes.narrow((widen(_at(x, i, ZERO)) - first) - second, out))
 
-    return row_shift
+    def shift_by_pair(x: Any, a: Any, b: Any, out: Any) -> Any:
+        minus, e = two_sum(splat(ZERO) - _spread(a), splat(ZERO) - _spread(b))
+        minus_low = e - _spread(b.low)
+        for i in _steps(x):
+            s, e = two_sum(_at(x, i, ZERO), minus)
+            _put(out, i, _finished(s, e + minus_low))
+
+    return shift_by_pair if isinstance(b, lanes.Pair) else row_shift
+
+
+@inline
+def _finished(s: Any, rest: Any) -> Any:
+    """s + rest, where what two_sum left of an infinite s is NaN."""
+    return where(equal(rest, rest), s + rest, s)
 
 
 LONG = 32
@@ -697,8 +753,63 @@ def _each_log1p(v: Any) -> Any:
     return lanes.load(values, 0)
 
 
+@inline
+def _log1p_pair(x: Any, low: Any) -> Any:
+    """log(1 + x + low) as a pair: a logarithm and a step of Newton's from it."""
+    y = log1p(x)
+    t, r, tail = reduced(y, np.float64(0.0), TO_POWER)
+    q, q_low = series_pair(r, tail)
+    p = power(t)
+    # e^y = p (1 + q + q_low); what is left of 1 + x cancels without error.
+    left, e = two_sum(np.float64(1.0) - p, x)
+    return y, ((left - p * q) + (e + (low - p * q_low))) / (np.float64(1.0) + x)
+
+
+@inline
+def _each_log1p_pair(high: Any, low: Any) -> Any:
+    wide_vectors()
+    firsts, seconds = room(np.float64(0.0)), room(np.float64(0.0))
+    lanes.store(firsts, 0, high)
+    lanes.store(seconds, 0, low)
+    for i in range(lanes.unknown(COUNT)):
+        firsts[i], seconds[i] = _log1p_pair(firsts[i], seconds[i])
+    return lanes.load(firsts, 0), lanes.load(seconds, 0)
+
+
 def _log_total(rest: Any) -> Any:
-    return (lambda rest: _each_log1p(rest)) if _is_block(rest) else (lambda rest: log1p(rest))
+    if not isinstance(rest, lanes.Pair):
+        return (lambda rest: _each_log1p(rest)) if _is_block(rest) else (lambda rest: log1p(rest))
+    if _is_block(rest.part):
+        return lambda rest: lanes.pair(*_each_log1p_pair(rest.high, rest.low))
+    return lambda rest: lanes.pair(*_log1p_pair(rest.high, rest.low))
+
+
+def _loss(a: Any, x: Any, b: Any) -> Any: ...
+
+
+@_chosen(_loss)  # type: ignore[untyped-decorator]
+def _loss_of(a: Any, x: Any, b: Any) -> Any:
+    """(a - x) + b in float64, rounded once where b is a pair."""
+    if not isinstance(b, lanes.Pair):
+        return lambda a, x, b: (a - x) + b
+
+    def loss(a: Any, x: Any, b: Any) -> Any:
+        d, e = two_sum(a, x * np.float64(-1.0))
+        s, f = two_sum(d, b.high)
+        return _lone(a, _finished(_spread(s), _spread(f + (e + b.low))))
+
+    return loss
+
+
+def _one(b: Any, highs: Any, i: Any) -> Any: ...
+
+
+@_chosen(_one)  # type: ignore[untyped-decorator]
+def _one_of(b: Any, highs: Any, i: Any) -> Any:
+    """Lane i of b, whose numbers, or high parts, are in memory."""
+    if isinstance(b, lanes.Pair):
+        return lambda b, highs, i: lanes.pair(highs[i], lanes.lane(b.low, i))
+    return lambda b, highs, i: highs[i]
 
 
 def _class_mean(target: Any, weight: Any, label_smoothing: Any, x: Any, a: Any, b: Any) -> Any:
@@ -706,11 +817,11 @@ def _class_mean(target: Any, weight: Any, label_smoothing: Any, x: Any, a: Any, 
     def of_class(k: Any, weight: Any, smoothing: Any, x: Any, a: Any, b: Any) -> Any:
         # Most calls have no smoothing, and need no look at the other classes.
         q = np.float64(weight[k]) * (np.float64(1.0) - smoothing)
-        value = q * ((a - np.float64(x[k])) + b) if q != 0.0 else 0.0
+        value = q * _loss(a, np.float64(x[k]), b) if q != 0.0 else 0.0
         if smoothing != 0.0:
             for c in range(x.size):
                 q = np.float64(weight[c]) * (smoothing / x.size)
-                value += q * ((a - np.float64(x[c])) + b) if q != 0.0 else 0.0
+                value += q * _loss(a, np.float64(x[c]), b) if q != 0.0 else 0.0
         return value
 
     def index(target: Any, weight: Any, label_smoothing: Any, x: Any, a: Any, b: Any) -> Any:
@@ -723,12 +834,12 @@ def _class_mean(target: Any, weight: Any, label_smoothing: Any, x: Any, a: Any, 
             for i in range(COUNT):
                 firsts[i], seconds[i] = x[target[i], i], weight[target[i]]
             q = lanes.load(seconds, 0)
-            value = q * ((widen(a) - lanes.load(firsts, 0)) + b)
+            value = q * _loss(widen(a), lanes.load(firsts, 0), b)
             return where(equal(q, nothing), nothing, value)
         lanes.store(firsts, 0, widen(a))
-        lanes.store(seconds, 0, b)
+        lanes.store(seconds, 0, _spread(b))
         for i in range(COUNT):
-            firsts[i] = of_class(target[i], weight, smoothing, x[:, i], firsts[i], seconds[i])
+            firsts[i] = of_class(target[i], weight, smoothing, x[:, i], firsts[i], _one(b, seconds, i))
         return lanes.load(firsts, 0)
 
     def soft(target: Any, weight: Any, label_smoothing: Any, x: Any, a: Any, b: Any) -> Any:
@@ -736,7 +847,7 @@ def _class_mean(target: Any, weight: Any, label_smoothing: Any, x: Any, a: Any, 
         for c in range(x.size):
             share = (1.0 - smoothing) * np.float64(target[c]) + smoothing / x.size
             q = np.float64(weight[c]) * share
-            value += q * ((np.float64(a) - np.float64(x[c])) + b) if q != 0.0 else 0.0
+            value += q * _loss(np.float64(a), np.float64(x[c]), b) if q != 0.0 else 0.0
         return value
 
     return indices if _is_block(x) else (soft if isinstance(target, types.Array) else index)
