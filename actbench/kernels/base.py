@@ -21,8 +21,8 @@ from actbench.kernels.workload import Compilation, Order, Workload
 if TYPE_CHECKING:
     from actbench.kernels.compiler import Kernel
 
-_Ready = tuple[Callable[..., bool], tuple[Any, ...], Callable[..., bool] | None]
-"""A kernel's call, its parameters, and its call in several threads if it has one."""
+_Ready = tuple[Any, ...]
+"""A kernel's call and its parameters, then what the template's own way of calling it needs."""
 ROW_LENGTH = 1000
 """Elements a row in synthetic workloads: the class count that softmax and cross-entropy are known by."""
 
@@ -231,13 +231,14 @@ class Remembering(Function):
             except TypeError:  # a parameter without a hash, such as an array
                 ready = None
             if ready is not None:
-                target = empty_like(x) if out is None else out
+                call, params, spread, empty = ready
+                target = empty(x) if out is None else out
                 count = pool.default if threads is None else threads
                 # The kernel itself looks at shapes, order and overlap, and declines what it cannot do.
                 if count == 1 or (x.size < 2 * pool.ELEMENTS and count > 1):
-                    if ready[0](target, ready[1], operands):
+                    if call(target, params, operands):
                         return target
-                elif ready[2] is not None and ready[2](target, ready[1], operands, count):
+                elif spread is not None and spread(target, params, operands, count):
                     return target
         return self._map(pass_, operands, out, threads, given)
 
@@ -260,10 +261,12 @@ class Remembering(Function):
         call: Callable[..., bool],
         params: tuple[Any, ...],
         spread: Callable[..., bool] | None = None,
+        empty: Callable[[Array], Array] = empty_like,
     ) -> None:
         """Keep a kernel and its parameters at hand: to check and convert them anew costs a call 15 us.
 
-        Both calls take (out, params, operands), ``spread`` the number of threads too, and are False where they decline.
+        Both calls take (out, params, operands), ``spread`` the number of threads too, and are False where they decline;
+        ``empty`` makes the result's array from x.
         """
         ready = self._ready[pass_]
         if len(ready) > 256:
@@ -272,7 +275,7 @@ class Remembering(Function):
         # -0.0 and 0.0 are one key, but two slopes; an array is no key at all.
         with contextlib.suppress(TypeError, ValueError):
             if 0 not in given.values():
-                ready[key] = call, params, spread
+                ready[key] = call, params, spread, empty
 
 
 def prepared_call(

@@ -36,12 +36,12 @@ def _disjoint(builder: Any, a: tuple[Any, Any], b: tuple[Any, Any]) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def rows_of(typingctx: Any, out: Any, inputs: Any, alike: Any) -> Any:
+def rows_of(typingctx: Any, out: Any, inputs: Any) -> Any:
     """Return how many rows there are, or -1 where working on rows in their place would be wrong.
 
-    It is right for a writeable output and inputs of one type and dtype, in C order and aligned, and of one shape, but
-    for the length of their rows unless ``alike``; none is 0. The output shares no memory with the inputs, because a row
-    may be read again after it is written.
+    It is right for a writeable output and inputs of one type and dtype, in C order and aligned, and of one shape but
+    for the length of their rows, which is for the kernel to look at, and not 0. The output shares no memory with the
+    inputs, because a row may be read again after it is written.
     """
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -50,7 +50,6 @@ def rows_of(typingctx: Any, out: Any, inputs: Any, alike: Any) -> Any:
         with where_alike(builder, arrays) as ndim:
             count, equal = size_of_shape(builder, arrays, builder.sub(ndim, INT(1)))
             widths = [last_length(builder, array) for array in arrays]
-            one_width = all_of(builder, [builder.icmp_signed("==", widths[0], width) for width in widths])
             spans = []
             for array, width in zip(arrays, widths, strict=True):
                 begin = field(builder, array, DATA)
@@ -58,7 +57,6 @@ def rows_of(typingctx: Any, out: Any, inputs: Any, alike: Any) -> Any:
                 spans.append((begin, builder.add(begin, nbytes)))
             fits = [
                 equal,
-                builder.or_(builder.not_(args[2]), one_width),
                 *(builder.icmp_signed(">", width, WORD(0)) for width in widths),
                 has(builder, field(builder, args[0], FLAGS, INT), WRITEABLE),
                 has(builder, common_flags(builder, arrays), C_CONTIGUOUS | ALIGNED),
@@ -67,7 +65,7 @@ def rows_of(typingctx: Any, out: Any, inputs: Any, alike: Any) -> Any:
             builder.store(builder.select(all_of(builder, fits), count, WORD(-1)), rows)
         return builder.load(rows)
 
-    return types.intp(out, inputs, types.boolean), codegen
+    return types.intp(out, inputs), codegen
 
 
 @intrinsic  # type: ignore[untyped-decorator]

@@ -122,77 +122,94 @@ def wide_loss_sum(body: Body, *members: float) -> Kernel:
     return _sum(wide, wide=True)
 
 
-def rows(body: Body, alike: bool) -> Kernel:
-    """Each row of out from the same row of x; ``alike``, where both are of one length."""
+def _forward(work: Body, length: Body, used: int) -> Kernel:
+    """A kernel that works on matrices of x and out in their place, where out's rows are as long as ``length`` says.
+
+    That takes the length of x's rows, and as many of the parameters as are ``used``.
+    """
 
     def kernel(out: Any, params: Any, inputs: Any) -> bool:
         wide_vectors()
-        count = rows_of(out, inputs, alike)
+        count = rows_of(out, inputs)
         if count < 0:
             return False
-        y, x = matrix(out, count), matrix(inputs[0], count)
-        for r in range(count):
-            body(row(x, r), row(y, r), *params)
+        x, y = matrix(inputs[0], count), matrix(out, count)
+        if y.shape[1] != length(x.shape[1], *params[:used]):
+            return False
+        work(x, y, params)
         return True
 
     return kernel
 
 
-def rows_backward(body: Body, alike: bool) -> Kernel:
+def _backward(work: Body, length: Body, used: int) -> Kernel:
+    """The same of g, whose rows are as long as ``length`` says, and x and out, whose rows are of one length."""
+
+    def kernel(out: Any, params: Any, inputs: Any) -> bool:
+        wide_vectors()
+        count = rows_of(out, inputs)
+        if count < 0:
+            return False
+        g, x, y = matrix(inputs[0], count), matrix(inputs[1], count), matrix(out, count)
+        if y.shape[1] != x.shape[1] or g.shape[1] != length(x.shape[1], *params[:used]):
+            return False
+        work(g, x, y, params)
+        return True
+
+    return kernel
+
+
+def rows(body: Body, length: Body, used: int) -> Kernel:
+    """Each row of out from the same row of x."""
+
+    @inline
+    def work(x: Any, y: Any, params: Any) -> None:
+        for r in range(x.shape[0]):
+            body(row(x, r), row(y, r), *params)
+
+    return _forward(work, length, used)
+
+
+def rows_backward(body: Body, length: Body, used: int) -> Kernel:
     """Each row of the gradient from the same rows of g and x."""
 
-    def kernel(out: Any, params: Any, inputs: Any) -> bool:
-        wide_vectors()
-        count = rows_of(out, inputs, alike)
-        if count < 0:
-            return False
-        y, g, x = matrix(out, count), matrix(inputs[0], count), matrix(inputs[1], count)
-        for r in range(count):
+    @inline
+    def work(g: Any, x: Any, y: Any, params: Any) -> None:
+        for r in range(x.shape[0]):
             body(row(g, r), row(x, r), row(y, r), *params)
-        return True
 
-    return kernel
+    return _backward(work, length, used)
 
 
-def blocks(body: Body, alike: bool) -> Kernel:
+def blocks(body: Body, length: Body, used: int) -> Kernel:
     """The same for short rows, 16 at a time: one row of 10 leaves 6 lanes idle and sums across the others."""
 
-    def kernel(out: Any, params: Any, inputs: Any) -> bool:
-        wide_vectors()
-        count = rows_of(out, inputs, alike)
-        if count < 0:
-            return False
-        y, x = matrix(out, count), matrix(inputs[0], count)
+    @inline
+    def work(x: Any, y: Any, params: Any) -> None:
         x_block, y_block = block(x), block(y)
         xs, ys = x_block[: x.shape[1]], y_block[: y.shape[1]]
-        for start in range(0, count, COUNT):
+        for start in range(0, x.shape[0], COUNT):
             _gather(x, start, x_block)
             body(xs, ys, *params)
             _scatter(y_block, y, start)
-        return True
 
-    return kernel
+    return _forward(work, length, used)
 
 
-def blocks_backward(body: Body, alike: bool) -> Kernel:
+def blocks_backward(body: Body, length: Body, used: int) -> Kernel:
     """The gradient of short rows, 16 at a time."""
 
-    def kernel(out: Any, params: Any, inputs: Any) -> bool:
-        wide_vectors()
-        count = rows_of(out, inputs, alike)
-        if count < 0:
-            return False
-        y, g, x = matrix(out, count), matrix(inputs[0], count), matrix(inputs[1], count)
+    @inline
+    def work(g: Any, x: Any, y: Any, params: Any) -> None:
         g_block, x_block, y_block = block(g), block(x), block(y)
         gs, xs, ys = g_block[: g.shape[1]], x_block[: x.shape[1]], y_block[: y.shape[1]]
-        for start in range(0, count, COUNT):
+        for start in range(0, x.shape[0], COUNT):
             _gather(g, start, g_block)
             _gather(x, start, x_block)
             body(gs, xs, ys, *params)
             _scatter(y_block, y, start)
-        return True
 
-    return kernel
+    return _backward(work, length, used)
 
 
 def row_losses(body: Body) -> Kernel:

@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 
 import actbench
 from actbench.catalog.declaration import Declaration
-from actbench.catalog.errors import ParameterError, UsageError
+from actbench.catalog.errors import InfeasibleError, ParameterError, UsageError
 from actbench.kernels import bind
+from actbench.kernels.elementwise import Elementwise
+from actbench.kernels.losses import PairwiseLoss
+from actbench.kernels.rowwise import Rowwise
 
 FLOATS = [np.float64, np.float32, np.float16, ml_dtypes.bfloat16]
 
@@ -116,6 +119,9 @@ CALLS = {
     "sigmoid backward": lambda x, **how: actbench.get("sigmoid").backward(x, x, **how),
     "softmax": lambda x, **how: actbench.get("softmax")(x, **how),
     "softmax backward": lambda x, **how: actbench.get("softmax").backward(x, x, **how),
+    "maxout": lambda x, **how: actbench.get("maxout")(x, **how),
+    "maxout k": lambda x, **how: actbench.get("maxout")(x, k=1, **how),
+    "maxout backward": lambda x, **how: actbench.get("maxout").backward(x[..., ::2].copy(), x, **how),
     "mse": lambda x, **how: actbench.get("mse")(x, x[::-1].copy(), reduction="none", **how),
     "mse backward": lambda x, **how: actbench.get("mse").backward(x, x[::-1].copy(), **how),
     "hinge backward": lambda x, **how: actbench.get("hinge").backward(x, np.copysign(x / x, x), **how),
@@ -135,27 +141,72 @@ def test_a_call_made_before_is_checked_again(f, width):
     _same(f(x[:, :0]), x[:, :0])
     _same(f(x[:, 1:3]), f(x[:, 1:3].copy()))
     _same(f(x[:2].astype(np.float64)), f(x[:2].astype(">f8")))
-    read_only = np.empty_like(x)
+    read_only = np.empty_like(expected)
     read_only.flags.writeable = False
     for out in (
         read_only,
         np.empty((width, 4), np.float32),
         np.empty((4, width + 1), np.float32),
-        np.empty((4, width)),
-        np.empty((4, width, 1), np.float32),
+        np.empty(expected.shape),
+        np.empty((*expected.shape, 1), np.float32),
         [0.0],
     ):
         with pytest.raises((UsageError, TypeError), match="out"):
             f(x, out=out)
     with pytest.raises(UsageError, match="threads=0"):
         f(x, threads=0)
-    strided = np.zeros((4, 2 * width), np.float32)[:, ::2]
+    strided = np.repeat(expected, 2, axis=1)[:, ::2]
+    strided[...] = 0
     for out in (strided, np.asfortranarray(strided)):
         assert f(x, out=out) is out
         _same(out, expected)
     _same(f(np.ma.array(x)), expected)
     for part in (x[0], x[:2]):  # the factor of a mean is that of the call
         _same(f(part), f(np.ma.array(part)))
+
+
+@pytest.mark.parametrize("f", CALLS.values(), ids=list(CALLS))
+def test_a_call_made_before_goes_straight_to_its_kernel(f, monkeypatch):
+    x = _sample((4, 6), np.float32)
+    expected = f(x)
+    for template in (Elementwise, Rowwise, PairwiseLoss):
+        monkeypatch.setattr(template, "_map", None)
+    _same(f(x), expected)
+    _same(f(x, out=np.empty_like(expected)), expected)
+
+
+@pytest.mark.parametrize("width", [6, 60])
+def test_rows_of_a_result_are_as_long_as_this_call_says(width):
+    """Neither the width nor k is that of the call before."""
+    f = actbench.get("maxout")
+    for k, columns in ((2, width), (3, width), (2, width + 2), (2, 2), (2, width), (1, width)):
+        x = _sample((4, columns), np.float32)
+        groups = x.reshape(4, -1, k)
+        y, g = groups.max(-1), _sample((4, columns // k), np.float32, 1)
+        gradient = np.where(groups == y[..., None], g[..., None], np.float32(0)).reshape(x.shape)
+        for _ in range(2):
+            _same(f(x, k=k), y)
+            _same(f(x, k=k, out=np.empty_like(y)), y)
+            _same(f.backward(g, x, k=k), gradient)
+            _same(f.backward(g, x, k=k, out=np.empty_like(x)), gradient)
+        _same(f(np.asfortranarray(x.T), axis=0, k=k), y.T)
+        _same(f.backward(g.T, np.asfortranarray(x.T), axis=0, k=k), gradient.T)
+        _same(f.backward(g[:0], x[:0], k=k), x[:0])
+        longer = np.ones((4, columns // k + 1), np.float32)
+        for wrong in (longer, longer[:, :-2].copy(), g[:3], g[None]):
+            with pytest.raises(UsageError, match="grad_output has shape"):
+                f.backward(wrong, x, k=k)
+            with pytest.raises(UsageError, match="out has shape"):
+                f(x, k=k, out=wrong)
+        for wrong in (x[:, 1:].copy(), np.empty((4, columns + k), np.float32)):
+            with pytest.raises(UsageError, match="out has shape"):
+                f.backward(g, x, k=k, out=wrong)
+        if k > 1:
+            beside = np.ones((4, columns + 1), np.float32)
+            for out in (None, y, beside):
+                for call, *operands in ((f, beside), (f.backward, g, beside)):
+                    with pytest.raises(InfeasibleError, match=f"{columns + 1} elements, which k={k} does"):
+                        call(*operands, k=k, out=out)
 
 
 def test_a_call_made_before_compares_its_operands():
