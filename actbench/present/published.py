@@ -15,16 +15,15 @@ from actbench.present.table import Column, Table, markdown
 
 
 def speed(path: Path) -> str:
-    """The float32 summary of a published run, with its machine and the command that repeats it."""
+    """The float32 summary of a published run, in one thread, with its machine and the command that repeats it."""
     run = load_run(path)
-    run = dataclasses.replace(run, cells=tuple(m for m in run.cells if m.cell.dtype == "float32"))
-    return f"{_origin(run)}{markdown(runs.summary(run))}\n"
+    cells = tuple(m for m in run.cells if (m.cell.dtype, m.cell.threads) == ("float32", 1))
+    return f"{_origin(run)}{markdown(runs.summary(dataclasses.replace(run, cells=cells)))}\n"
 
 
 def comparison(path: Path) -> str:
-    """How a published run stands beside its peers: the count of verdicts, and each function's ratio."""
-    run = load_run(path)
-    return f"{_origin(run)}{markdown(versus.standings(run))}\n{markdown(versus.by_function(run))}\n"
+    """How a published run stands beside its peers: how often ahead of each, and the mean ratio."""
+    return f"{markdown(versus.standings(load_run(path)))}\n"
 
 
 def limits(path: Path) -> str:
