@@ -16,7 +16,8 @@ from actbench.kernels.rowwise import SHORT, takes_blocks
 Wide = np.longdouble
 WIDTHS = (1, 2, 3, 10, 16, 17, SHORT, SHORT + 1, 63, 64, 65, 1000, 5000)
 FORMATS = (np.float32, np.float64)
-# Exponentials, float64 their sum and its logarithm, too, are pairs up to the one rounding at the end: 0.9 was found.
+# Exponentials, and in float64 their sum and its logarithm, are pairs up to the one rounding at the end: at most 0.92
+# was found in 300 000 rows of float64.
 ULP = 1.0
 
 pytestmark = pytest.mark.skipif(np.finfo(Wide).nmant < 63, reason="the reference needs 80-bit numbers")
