@@ -158,6 +158,7 @@ class Declaration:
     exact: Body | None = None
     prepare: Callable[..., Mapping[str, Any]] | None = None
     row_output: Callable[..., int] | None = None
+    """The length of an output row from that of x's and the first parameters; 0 where they do not divide it."""
     default_reduction: Reduction = "mean"
     mean_over: Literal["elements", "samples"] = "elements"
     reference: str = ""
@@ -231,6 +232,10 @@ class Declaration:
         unknown = set(self.params) - set(self.defaults)
         if unknown:
             raise self._fault(f"params describes {unknown.pop()!r}, which the function does not take")
+        if self.row_output is not None:
+            taken = tuple(inspect.signature(self.row_output).parameters)[1:]
+            if taken != self.body_params[: len(taken)]:
+                raise self._fault("row_output takes the length of a row, then the first of the parameters")
         bodies = dict(self.gradients)
         if callable(self.derivative):
             bodies["derivative"] = self.derivative

@@ -62,6 +62,10 @@ def two(x: float) -> float:
     return 2.0 * x
 
 
+def crossed_two(scale: float, x: float) -> float:
+    return scale
+
+
 def one_of_two(x: float, scale: float) -> float:
     return scale
 
@@ -72,6 +76,7 @@ FAULTS: dict[str, tuple[Callable[..., Any], dict[str, Any], str]] = {
     "no default": (bare, {"formula": "scale*x", "derivative": one_of_two}, "'scale' needs a default"),
     "unknown parameter": (square, {"formula": "x**2", "derivative": two, "params": {"beta": Param()}}, "'beta'"),
     "derivative's arguments": (scaled, {"formula": "scale*x", "derivative": two}, "takes 1 arguments, but needs 2"),
+    "rule of rows": (scaled, {"formula": "scale*x", "derivative": one_of_two, "row_output": crossed_two}, "row_output takes"),
     "gradient of nothing": (square, {"formula": "x**2", "derivative": two, "gradients": {"beta": two}}, "'beta'"),
     "no derivative": (square, {"formula": "x**2"}, "has no derivative"),
     "stranger in the formula": (square, {"formula": "x**2 + y", "derivative": two}, "names 'y'"),
