@@ -169,7 +169,16 @@ APPROXIMATIONS = (
         lambda t: 1 / ((_normal_argument(t) + mpf("1.25")) * _normal_ratio(_normal_argument(t))),
         lambda form: mpf("-0.5"),
         lambda form: _normal_variable(last_normal(form)),
-        {"Float32": 10, "Float64": 24, "Wide": 10, "Half": 7},
+        {"Wide": 10, "Half": 7},
+    ),
+    Approximation(
+        "NORMAL",
+        "(a + 3) e^(a^2/2) Phi(-a) = P(t), t = (a - 3)/(a + 3), a >= 0",
+        lambda t: 6 / (1 - t) * _normal_ratio(3 * (1 + t) / (1 - t)),
+        lambda t: (1 - t) / (6 * _normal_ratio(3 * (1 + t) / (1 - t))),
+        lambda form: mpf(-1),
+        lambda form: (last_normal(form) - 3) / (last_normal(form) + 3),
+        {"Float32": 10, "Float64": 24},
         {"Float32": 2, "Float64": 2},
     ),
     Approximation(

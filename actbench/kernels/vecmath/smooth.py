@@ -23,7 +23,7 @@ def smooth(c: Any, tools: Any) -> SimpleNamespace:
     T: Any = type(c.LOG2E)
     info = np.finfo(T)
     ZERO, HALF, ONE, TWO, THREE, FOUR, SIX = map(T, (0, 0.5, 1, 2, 3, 4, 6))
-    QUARTERS, INF = T(1.25), T(np.inf)
+    INF = T(np.inf)
     fabs, copysign, minimum = intrinsics.fabs, intrinsics.copysign, intrinsics.minimum
     reduced, reduced_once, power = tools.reduced, tools.reduced_once, tools.power
     series, series_pair = tools.series, tools.series_pair
@@ -57,7 +57,7 @@ def smooth(c: Any, tools: Any) -> SimpleNamespace:
     ROOT_SQUARED = T(GELU_TANH_ROOT * GELU_TANH_ROOT)
     # below and above them gelu_tanh is 0 and x
     CUBIC_TINY, CUBIC_LARGE = (T(-11.0), T(6.0)) if T is np.float32 else (T(-21.7), T(9.0))
-    NORMAL_LAST = c.NORMAL_LAST
+    NORMAL_LAST, FOURTH_ROOT = c.NORMAL_LAST, T(0.5**0.25)
 
     @inline
     def reciprocal(b: Any, b_low: Any) -> Any:
@@ -287,26 +287,30 @@ def smooth(c: Any, tools: Any) -> SimpleNamespace:
     @inline
     def gelu(x: Any) -> Any:
         """Return x Phi(x) = max(x, 0) - |x| Phi(-|x|)."""
-        # y = 1/(a + 5/2) and P(y) of degree 10: a fifth faster, but 1.07 ULP in float32, where the result is subnormal.
         a = fabs(x)
         a = NORMAL_LAST if a > NORMAL_LAST else a
         q, q_low, p = normal_exp(a)
-        # Phi(-a) = e^(-a^2/2) P(t) / (a + 5/4), t = (a - 2) / (a + 4): one division for both
-        b, c = a + FOUR, a + QUARTERS
-        b_low, c_low = a - (b - FOUR), a - (c - QUARTERS)
-        d, d_low = multiply(b, b_low, c, c_low)
-        y, e = reciprocal(d, d_low)
-        u = y * c
-        u = fma(u, e, u)
-        t = fma(-SIX, u, ONE) if a > SIX else (a - TWO) * u  # whichever loses less
-        high, low = fma_pair(t, horner(t, NORMAL[2:]), NORMAL[0])
-        n, n_low = multiply(a, ZERO, b, b_low)
-        n, n_low = multiply(n, n_low, y, y * e)
-        high, low = multiply(n, n_low, high, low + NORMAL[1])
-        high, low = last_product(high, low, q, q_low)
-        high, low = high * p * SINK, low * p * SINK
-        m = ZERO if x < ZERO else x
-        return copysign((m - high) - low, x)
+        # a Phi(-a) = e^(-a^2/2) u P(t), u = a / (a + 3), t = 2u - 1
+        b = a + THREE
+        u = divide(a, b)
+        rest = fma(-u, a - (b - THREE), fma(-u, b, a))
+        t = fma(TWO, u, -ONE)
+        h, h_low = fma_pair(t, horner(t, NORMAL[3:]), NORMAL[2])
+        high, low = fma_pair(t, h, NORMAL[0])
+        low += fma(t, h_low, fma(h, fma(TWO, u, -ONE - t), NORMAL[1]))  # P' is near enough to h
+        # what u lacks, rest (1 - u) / 3, times the slope of u P(t), which is 3/2 (1 - u)^3 within a tenth
+        v = fma(-FOURTH_ROOT, u, FOURTH_ROOT)
+        v *= v
+        z, z_low = two_product(u, high)
+        low = fma(u, low, fma(rest, v * v, z_low))
+        high, rest = fma_pair(z, q, z)
+        low = fma(low, q, fma(z, q_low, low)) + rest
+        # Above 0 one rounding, of x - z p. Below, -z p may be subnormal: what is added to it must not be.
+        above = x > ZERO
+        z = high + low if above else high
+        p = p * SINK if above else p
+        z = fma(-z, p, x if above else -(low * p))
+        return copysign(z if above else z * SINK, x)
 
     @inline
     def gelu_slope(x: Any) -> Any:
