@@ -15,6 +15,7 @@ from actbench.kernels import threads as pool
 Array = NDArray[Any]
 CHUNK = 1 << 14
 """Elements a buffered chunk: two float32 operands and a result of this size stay in a 256 KiB cache."""
+_SINGLE: np.dtype[Any] = np.dtype(np.float32)
 
 
 def dtype_named(name: str) -> np.dtype[Any]:
@@ -52,7 +53,7 @@ def result_dtype(function: str, *arrays: Array) -> np.dtype[Any]:
 
 def compute_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The format a kernel works in: 16-bit formats are widened to float32 and rounded once."""
-    return dtype if dtype.itemsize == 8 else np.dtype(np.float32)
+    return dtype if dtype.itemsize == 8 else _SINGLE
 
 
 def output(function: str, like: Array, dtype: np.dtype[Any], out: Array | None) -> Array:

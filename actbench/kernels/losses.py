@@ -175,7 +175,7 @@ class PairwiseLoss(Remembering, Loss):
             return pred, target, pred.dtype
         return pred, target, arrays.result_dtype(self.name, pred, target)
 
-    @property
+    @functools.cached_property
     def _members(self) -> tuple[float, ...]:
         return self.declaration.target.members
 
@@ -185,7 +185,7 @@ class PairwiseLoss(Remembering, Loss):
         Looking only where ``value``, the sum of a kernel's results, is NaN spares every call a pass over the labels.
         """
         members = self._members
-        if np.isnan(value) and not np.isin(target, members).all():
+        if value != value and not np.isin(target, members).all():
             listed = " and ".join(f"{m:g}" for m in members)
             raise UsageError(
                 f"{self.name}: labels must be {listed}, but target holds "
