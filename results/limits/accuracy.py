@@ -1,4 +1,5 @@
-"""Measure how exact the kernels are: ``python results/limits/accuracy.py`` (half an hour on two cores).
+"""Measure how exact the kernels are: ``python results/limits/accuracy.py`` (half an hour on two cores;
+``--only NAME...`` measures some of it again).
 
 Every number of float32, float16 and bfloat16 through every elementwise function and its derivative, samples in float64
 against the formula at high precision, sums against the exact sum of their terms, rows against the formula. Writes
@@ -106,16 +107,21 @@ def main() -> None:
     """Measure all of it, a process a core, and write the file."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--output", type=Path, default=HERE)
-    parser.add_argument("--only", nargs="*", metavar="NAME")
+    parser.add_argument(
+        "--only", nargs="*", metavar="NAME", help="measure these, keep the others as they are"
+    )
     given = parser.parse_args()
+    path = given.output / "accuracy.json"
+    known = json.loads(path.read_text())["rows"] if given.only and path.exists() else []
+    found = {(row["name"], row["pass"], row["dtype"]): row for row in known}
     wanted = [task for task in tasks() if not given.only or task[0] in given.only]
     with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
-        rows = []
-        for row in pool.map(measure, wanted):
-            rows.append(row)
-            print(row["name"], row["pass"], row["dtype"], f"{row['largest']:.4g} ULP", flush=True)
-    document = {"machine": asdict(this_machine()), "rows": rows}
-    write_text(json.dumps(document, indent=1) + "\n", given.output / "accuracy.json")
+        for task, row in zip(wanted, pool.map(measure, wanted), strict=True):
+            found[task] = row
+            print(*task, f"{row['largest']:.4g} ULP", flush=True)
+            rows = [found[task] for task in tasks() if task in found]
+            document = {"machine": asdict(this_machine()), "rows": rows}
+            write_text(json.dumps(document, indent=1) + "\n", path)
 
 
 if __name__ == "__main__":
