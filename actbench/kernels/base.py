@@ -21,8 +21,8 @@ from actbench.kernels.workload import Compilation, Order, Workload
 if TYPE_CHECKING:
     from actbench.kernels.compiler import Kernel
 
-_Ready = tuple[Any, ...]
-"""A kernel's call and its parameters, then what the template's own way of calling it needs."""
+_Ready = tuple[Callable[..., bool], tuple[Any, ...], Callable[..., bool] | None, Callable[[Array], Array]]
+"""A kernel's call, its parameters, its call in several threads if it has one, and what makes the result's array."""
 ROW_LENGTH = 1000
 """Elements a row in synthetic workloads: the class count that softmax and cross-entropy are known by."""
 
@@ -43,8 +43,6 @@ class Function(ABC):
     def __init__(self, declaration: Declaration) -> None:
         self.declaration = declaration
         self._kernels: dict[tuple[Any, ...], Kernel] = {}
-        # Looking up defaults and kernels anew would cost a call on one element 10 us instead of 2.
-        self._ready: dict[Any, dict[Any, _Ready]] = defaultdict(dict)
 
     def __repr__(self) -> str:
         return f"<actbench {self.kind} {self.name}>"
@@ -211,6 +209,11 @@ class Function(ABC):
 
 class Remembering(Function):
     """A function whose passes are called at once where one like it was called before."""
+
+    def __init__(self, declaration: Declaration) -> None:
+        super().__init__(declaration)
+        # Looking up defaults and kernels anew would cost a call on one element 10 us instead of 2.
+        self._ready: dict[Any, dict[Any, _Ready]] = defaultdict(dict)
 
     def _call(
         self,

@@ -256,6 +256,11 @@ class ClassificationLoss(Loss):
     _streams: ClassVar = {"forward": 1, "backward": 2}
     _templates: ClassVar = {"forward": "row_losses", "backward": "row_losses_backward"}
 
+    def __init__(self, declaration: Declaration) -> None:
+        super().__init__(declaration)
+        # The kernel's call and its parameters, by pass, whether its rows are short, and dtype.
+        self._ready: dict[tuple[str, bool, np.dtype[Any]], tuple[Callable[..., Any], tuple[Any, ...]]] = {}
+
     def __call__(
         self,
         pred: Any,
@@ -325,7 +330,7 @@ class ClassificationLoss(Loss):
         if given or type(pred) is not ndarray or type(target) is not ndarray or pred.ndim != 2 or axis == 0:
             return None
         count, classes = pred.shape
-        ready = self._ready[pass_, classes <= SHORT].get(pred.dtype)
+        ready = self._ready.get((pass_, classes <= SHORT, pred.dtype))
         if (
             ready is None
             or not count
@@ -336,7 +341,7 @@ class ClassificationLoss(Loss):
             or (pool.default if threads is None else threads) != 1
         ):
             return None
-        entry, params, _ = ready
+        entry, params = ready
         if pass_ == "forward":
             out = np.empty(count)
         else:
@@ -351,7 +356,7 @@ class ClassificationLoss(Loss):
         short = rows.pred.shape[1] <= SHORT
         kernel = self._row_kernel(pass_, body, rows.compute, rows.target, params, short)
         if rows.plain and body is self._pass(pass_)[1]:
-            self._ready[pass_, short][rows.dtype] = kernel.entry, rows.params, None
+            self._ready[pass_, short, rows.dtype] = kernel.entry, rows.params
 
         def prepare(start: int, stop: int) -> Callable[[], object]:
             part = slice(start, stop)

@@ -23,7 +23,8 @@ def speed(path: Path) -> str:
 
 def comparison(path: Path) -> str:
     """How a published run stands beside its peers: how often ahead of each, and the mean ratio."""
-    return f"{markdown(versus.standings(load_run(path)))}\n"
+    run = load_run(path)
+    return f"{_origin(run)}{markdown(versus.standings(run))}\n"
 
 
 def limits(path: Path) -> str:

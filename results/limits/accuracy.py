@@ -1,9 +1,8 @@
-"""Measure how exact the kernels are: ``python results/limits/accuracy.py`` (half an hour on two cores;
-``--only NAME...`` measures some of it again).
+"""Measure how exact the kernels are: ``python results/limits/accuracy.py`` (half an hour on two cores).
 
 Every number of float32, float16 and bfloat16 through every elementwise function and its derivative, samples in float64
 against the formula at high precision, sums against the exact sum of their terms, rows against the formula. Writes
-accuracy.json beside itself, which measure.py takes its rows of accuracy from.
+accuracy.json beside itself, which measure.py takes its rows of accuracy from; ``--only NAME`` measures some again.
 """
 
 from __future__ import annotations

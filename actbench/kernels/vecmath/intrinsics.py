@@ -110,8 +110,8 @@ def wide_vectors(typingctx: Any) -> Any:
 def interleave(typingctx: Any) -> Any:
     """Let LLVM work on four vectors side by side in the loop that ends where it is called.
 
-    Left alone it takes one where the body has dozens of operations, each of which then waits for the one before: gelu
-    0.95 ns an element, not 1.20, sigmoid's backward pass 0.39, not 0.43.
+    Left alone it takes one where the body has dozens of operations, each of which then waits for the one before:
+    sigmoid's backward pass 0.39 ns an element, not 0.43; gelu 0.73, with two vectors 0.82.
     """
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:

@@ -114,9 +114,8 @@ def smooth(c: Any, tools: Any) -> SimpleNamespace:
     def gate(a: Any, x: Any, low: Any) -> Any:
         """Return a sigmoid(x + low); 0 with the sign of a where the sigmoid is 0."""
         y, e = gate_parts(x, low)
-        large = (
-            fabs(a) > RISE
-        )  # from where a y may overflow, but no result is subnormal: with 1 for RISE 1.1 ULP
+        # From RISE on a y may overflow, but no result is subnormal: with 1 in its place 1.1 ULP.
+        large = fabs(a) > RISE
         b = a * UNIT if large else a
         z = fma(b, y, b * (y * e))
         z = z if large else z * UNIT
