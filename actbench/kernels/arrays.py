@@ -132,17 +132,6 @@ def elementwise(
             kernel(target, params, *sources)
 
 
-def spread(
-    entry: Callable[..., bool], out: Array, params: tuple[Any, ...], inputs: Sequence[Array], threads: int
-) -> bool:
-    """Run an elementwise kernel's entry in chunks a thread; False, and nothing done, where it would decline a chunk."""
-    flat = _flat((out, *inputs), out.dtype) if type(out) is np.ndarray and out.flags.writeable else None
-    if flat is None:
-        return False
-    _in_chunks(lambda target, sources: entry(target, params, sources), flat, threads)
-    return True
-
-
 def _in_chunks(
     call: Callable[[Array, tuple[Array, ...]], object], flat: Sequence[Array], threads: int | None
 ) -> None:

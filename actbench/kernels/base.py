@@ -174,32 +174,37 @@ class Function(ABC):
         params: tuple[Any, ...],
         options: tuple[Any, ...] = (),
         variant: object = None,
+        together: bool = False,
     ) -> Kernel:
         """The kernel of a template; ``operands`` names the array types, the output first.
 
         The types of the parameters are those of ``params``, the tuple that the kernel will be called with;
-        ``variant`` tells apart what ``operands`` may name for one template (class indices or probabilities).
+        ``variant`` tells apart what ``operands`` may name for one template (class indices or probabilities);
+        ``together`` is one that several threads share.
         """
         kinds = tuple(p.dtype.name for p in params)
-        key = (template, bodies, dtype.name, kinds, options, variant)
+        key = (template, bodies, dtype.name, kinds, options, variant, together)
         kernel = self._kernels.get(key)
         if kernel is None:
             import numba
 
-            from actbench.kernels import compiler, row_templates, templates
+            from actbench.kernels import compiler, loops, row_templates, templates
 
             numbers = numba.types.Tuple([numba.from_dtype(p.dtype) for p in params])
-            borrowed = template in templates.ELEMENTWISE or template in row_templates.BORROWED
+            factory = getattr(row_templates, template, None) or getattr(templates, template)
+            borrowed = template in row_templates.BORROWED
             out, *inputs = operands(compiler.operand if borrowed else compiler.array, dtype)
             if borrowed:
                 inputs = [numba.types.UniTuple(inputs[0], len(inputs))]
             if template in row_templates.SUMS:
                 out = compiler.array(np.float64, output=True)
+            if borrowed:
+                factory = loops.together(factory) if together else loops.alone(factory)
             kernel = compiler.compile_kernel(
-                getattr(row_templates if hasattr(row_templates, template) else templates, template),
+                factory,
                 bodies,
                 dtype,
-                (out, numbers, *inputs),
+                (out, numbers, *inputs, *(numba.types.int64,) * (3 * together)),
                 scalars=self._scalars,
                 options=options,
             )
@@ -238,7 +243,7 @@ class Remembering(Function):
                 target = empty(x) if out is None else out
                 count = pool.default if threads is None else threads
                 # The kernel itself looks at shapes, order and overlap, and declines what it cannot do.
-                if count == 1 or (x.size < 2 * pool.ELEMENTS and count > 1):
+                if count == 1 or (x.size < pool.SHARED and count > 1):
                     if call(target, params, operands):
                         return target
                 elif spread is not None and spread(target, params, operands, count):
@@ -281,13 +286,43 @@ class Remembering(Function):
                 ready[key] = call, params, spread, empty
 
 
+class Shared:
+    """A kernel that several threads share, compiled when it is first called."""
+
+    def __init__(self, kernel: Callable[[], Kernel]) -> None:
+        self._kernel = kernel
+        self._entry: Callable[..., bool] | None = None
+
+    def __call__(
+        self,
+        out: Array,
+        params: tuple[Any, ...],
+        inputs: tuple[Array, ...],
+        threads: int,
+        units: int = -1,
+        grain: int = pool.GRAIN,
+    ) -> bool:
+        """Run it over so many units (the elements of out), in parts of multiples of ``grain``; False if it declines."""
+        entry = self._entry
+        if entry is None:
+            entry = self._entry = self._kernel().entry
+        return pool.together(entry, out, params, inputs, out.size if units < 0 else units, threads, grain)
+
+
 def prepared_call(
-    kernel: Kernel, params: tuple[Any, ...], out: Array, inputs: tuple[Array, ...], order: Order
+    kernel: Kernel,
+    shared: Shared,
+    params: tuple[Any, ...],
+    out: Array,
+    inputs: tuple[Array, ...],
+    order: Order,
 ) -> Callable[[], object]:
     """The call of an elementwise kernel with the least beside it."""
     # Tried once: it declines the user's data where they are not contiguous.
     if order.threads == 1 and kernel.entry(out, params, inputs):
         return partial(kernel.entry, out, params, inputs)
+    if out.size >= pool.SHARED and order.threads > 1 and shared(out, params, inputs, order.threads):
+        return partial(shared, out, params, inputs, order.threads)
     return partial(elementwise, kernel.call, params, out, inputs, order.threads, order.dtype)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,7 +10,7 @@ import numpy as np
 from actbench.catalog.errors import InfeasibleError, ParameterError, UsageError
 from actbench.kernels import arrays
 from actbench.kernels.arrays import Array, compute_dtype
-from actbench.kernels.base import Remembering, prepared_call
+from actbench.kernels.base import Remembering, Shared, prepared_call
 from actbench.kernels.reduce import total
 from actbench.kernels.workload import Order, Workload
 
@@ -110,8 +109,7 @@ class Elementwise(Remembering):
         target = arrays.output(self.name, operands[-1], dtype, out)
         arrays.elementwise(kernel.call, params, target, streams, threads, dtype)
         if streams is operands and wrt == "x":
-            spread = functools.partial(arrays.spread, kernel.entry)
-            self._remember(pass_, dtype, given, kernel.entry, params, spread)
+            self._remember(pass_, dtype, given, kernel.entry, params, self._shared(pass_, dtype, given))
         return arrays.result(target, out)
 
     def _prepared(
@@ -121,6 +119,7 @@ class Elementwise(Remembering):
         dtype: np.dtype[Any],
         operands: tuple[Array, ...],
         given: Mapping[str, Any],
+        together: bool = False,
     ) -> tuple[Kernel, tuple[Any, ...], tuple[Array, ...]]:
         """The kernel, its scalar parameters, and its operands with an array parameter among them."""
         x = operands[-1]
@@ -143,6 +142,7 @@ class Elementwise(Remembering):
             lambda array, d: (array(d, output=True), *(array(d),) * streams),
             params,
             options,
+            together=together,
         )
         # Python's own floats: a NumPy scalar costs 15 ns more to unpack.
         return kernel, tuple(float(p) for p in params), operands
@@ -156,14 +156,19 @@ class Elementwise(Remembering):
         body = self._gradient_body(wrt)
         if np.ndim(value) == 0:
             params = tuple(compute_dtype(dtype).type(v) for v in values.values())
-            kernel = self._kernel(
-                "sum_of_products",
-                (body,),
-                compute_dtype(dtype),
-                lambda array, d: (array(d, output=True), array(d), array(d)),
-                params,
-            )
-            return dtype.type(total(kernel.entry, params, (g, x), compute_dtype(dtype), threads))
+            compute = compute_dtype(dtype)
+
+            def kernel(together: bool) -> Kernel:
+                return self._kernel(
+                    "sum_of_products",
+                    (body,),
+                    compute,
+                    lambda array, d: (array(d, output=True), array(d), array(d)),
+                    params,
+                    together=together,
+                )
+
+            return dtype.type(total(kernel, params, (g, x), compute, threads))
         products = self._map("backward", (g, x), None, threads, given, wrt)
         shape = np.shape(value)
         spread = (1, *shape, *(1,) * (x.ndim - 2)) if len(shape) == 1 and x.ndim > 1 else shape
@@ -174,15 +179,23 @@ class Elementwise(Remembering):
         )
 
     def _pass_kernel(self, pass_: str, dtype: np.dtype[Any]) -> Kernel:
-        streams = (np.zeros(1, dtype),) * (self._streams[pass_] - 1)
-        return self._prepared(pass_, "x", dtype, streams, {})[0]
+        return self._prepared(pass_, "x", dtype, self._few(pass_, dtype), {})[0]
+
+    def _shared(self, pass_: str, dtype: np.dtype[Any], given: Mapping[str, Any]) -> Shared:
+        few = self._few(pass_, dtype)
+        return Shared(lambda: self._prepared(pass_, "x", dtype, few, given, together=True)[0])
+
+    def _few(self, pass_: str, dtype: np.dtype[Any]) -> tuple[Array, ...]:
+        """Operands of one element."""
+        return (np.zeros(1, dtype),) * (self._streams[pass_] - 1)
 
     def _workload(self, order: Order) -> Workload:
         x = order.operand(self.declaration.domain)
         operands = (x,) if order.pass_ != "backward" else (order.draw(x.size).reshape(x.shape), x)
         out = np.zeros(x.shape, order.dtype)
         kernel, params, streams = self._prepared(order.pass_, "x", order.dtype, operands, {})
-        call = prepared_call(kernel, params, out, streams, order)
+        shared = self._shared(order.pass_, order.dtype, {})
+        call = prepared_call(kernel, shared, params, out, streams, order)
         nbytes = x.size * order.dtype.itemsize
         return Workload(
             call,

@@ -17,7 +17,7 @@ from actbench.catalog.errors import InfeasibleError, UsageError
 from actbench.kernels import arrays
 from actbench.kernels import threads as pool
 from actbench.kernels.arrays import Array, compute_dtype, contiguous
-from actbench.kernels.base import ROW_LENGTH, Function, Remembering, prepared_call
+from actbench.kernels.base import ROW_LENGTH, Function, Remembering, Shared, prepared_call
 from actbench.kernels.reduce import rounded_once, total
 from actbench.kernels.rowwise import SHORT, check_axis, takes_blocks
 from actbench.kernels.workload import Order, Workload
@@ -61,7 +61,7 @@ class PairwiseLoss(Remembering, Loss):
 
     def __init__(self, declaration: Declaration) -> None:
         super().__init__(declaration)
-        self._sums: dict[np.dtype[Any], Kernel] = {}
+        self._sums: dict[tuple[np.dtype[Any], bool], Kernel] = {}
         self._defaults: dict[np.dtype[Any], tuple[Any, ...]] = {}
 
     def __call__(
@@ -119,7 +119,7 @@ class PairwiseLoss(Remembering, Loss):
         arrays.elementwise(kernel.call, params, result, (pred, target), threads, dtype)
         if self._members:
             self._check_members(target, np.add.reduce(result, axis=None))
-        runs = kernel.entry, functools.partial(arrays.spread, kernel.entry)
+        runs = kernel.entry, self._shared(template, dtype, numbers, *reduced)
         call, spread = (self._at_once(run, *reduced) for run in runs)
         self._remember(pass_, dtype, given, call, tuple(map(float, numbers)), spread)
         return arrays.result(result, out)
@@ -132,6 +132,7 @@ class PairwiseLoss(Remembering, Loss):
         pred: Array,
         reduction: str = "none",
         wrt: str = "pred",
+        together: bool = False,
     ) -> tuple[Kernel, tuple[Any, ...]]:
         """The kernel of the losses or of their gradients, and its parameters."""
         body = self.declaration.forward
@@ -145,8 +146,21 @@ class PairwiseLoss(Remembering, Loss):
             lambda array, d: (array(d, output=True), array(d), array(d)),
             numbers,
             options=self._members,
+            together=together,
         )
         return kernel, numbers
+
+    def _shared(
+        self,
+        template: str,
+        dtype: np.dtype[Any],
+        numbers: tuple[Any, ...],
+        reduction: str = "none",
+        wrt: str = "pred",
+    ) -> Shared:
+        few = np.zeros(1, dtype)
+        kernel = functools.partial(self._element_kernel, template, dtype, numbers, few, reduction, wrt)
+        return Shared(lambda: kernel(together=True)[0])
 
     def _at_once(self, run: Callable[..., bool], reduction: str = "", wrt: str = "") -> Callable[..., bool]:
         """How a kernel is run, with what a call adds to it: the factor of the reduction, a look at the labels."""
@@ -209,25 +223,27 @@ class PairwiseLoss(Remembering, Loss):
             self._defaults[dtype] = numbers
         return numbers
 
-    def _sum_kernel(self, dtype: np.dtype[Any], params: tuple[Any, ...]) -> Kernel:
-        kernel = self._sums.get(dtype)
+    def _sum_kernel(self, dtype: np.dtype[Any], params: tuple[Any, ...], together: bool = False) -> Kernel:
+        kernel = self._sums.get((dtype, together))
         if kernel is None:
             body = self.declaration.forward
             wide = dtype.itemsize == 4 and _is_arithmetic(body)
-            kernel = self._sums[dtype] = self._kernel(
+            kernel = self._sums[dtype, together] = self._kernel(
                 "wide_loss_sum" if wide else "loss_sum",
                 (body,),
                 np.dtype(np.float64) if wide else dtype,
                 lambda array, d: (array(dtype, output=True), array(dtype), array(dtype)),
                 params,
                 options=self._members,
+                together=together,
             )
         return kernel
 
     def _sum(
         self, pred: Array, target: Array, dtype: np.dtype[Any], params: tuple[Any, ...], threads: int | None
     ) -> np.float64:
-        return total(self._sum_kernel(dtype, params).entry, params, (pred, target), dtype, threads)
+        kernel = functools.partial(self._sum_kernel, dtype, params)
+        return total(kernel, params, (pred, target), dtype, threads)
 
     def _pass_kernel(self, pass_: str, dtype: np.dtype[Any]) -> Kernel:
         numbers = self._numbers({}, compute_dtype(dtype))
@@ -246,7 +262,8 @@ class PairwiseLoss(Remembering, Loss):
             return Workload(total_, pred.size, 2 * nbytes, 0, {"pred": pred, "target": target})
         out = np.zeros(pred.shape, order.dtype)
         kernel, params = self._element_kernel("loss_backward", order.dtype, numbers, pred, "mean")
-        call = prepared_call(kernel, params, out, (pred, target), order)
+        shared = self._shared("loss_backward", order.dtype, numbers, "mean", "pred")
+        call = prepared_call(kernel, shared, params, out, (pred, target), order)
         return Workload(call, pred.size, 2 * nbytes, nbytes, {"pred": pred, "target": target, "out": out})
 
 
@@ -364,9 +381,10 @@ class ClassificationLoss(Loss):
                 kernel.entry, out[part], params, rows.pred[part], rows.target[part], rows.weight
             )
 
-        grain = max(1, pool.GRAIN // max(1, rows.pred.shape[1]))
         if rows.pred.size:
-            pool.run(prepare, rows.pred.shape[0], threads, grain=grain)
+            width = rows.pred.shape[1]
+            grain, least = max(1, pool.GRAIN // width), max(1, pool.ELEMENTS // 2 // width)
+            pool.run(prepare, rows.pred.shape[0], threads, grain=grain, least=least)
 
     def _row_kernel(
         self,

@@ -9,42 +9,48 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from actbench.kernels import threads as pool
 from actbench.kernels.arrays import Array, contiguous
 
+if TYPE_CHECKING:
+    from actbench.kernels.compiler import Kernel
+
 SPAN = 1 << 16
 """Elements a partial sum: fixed, so that a sum does not depend on the number of threads."""
 
 
 def total(
-    entry: Callable[..., bool],
+    kernel: Callable[[bool], Kernel],
     params: tuple[Any, ...],
     inputs: tuple[Array, ...],
     dtype: np.dtype[Any],
     threads: int | None,
 ) -> np.float64:
-    """The sum that a partial-sum kernel computes over its inputs, arrays of one shape in ``dtype``, in float64."""
+    """The sum that a partial-sum kernel computes over its inputs, arrays of one shape in ``dtype``, in float64.
+
+    ``kernel`` is asked for the one for a single thread, or for that which several share.
+    """
     size = inputs[0].size
-    partials = np.empty(2 * -(-size // SPAN))
-    if size <= SPAN or (pool.default if threads is None else threads) == 1:
-        # The kernel itself looks at shapes and order, and declines what it cannot do.
-        if inputs[0].dtype is not dtype or not entry(partials, params, inputs):
-            entry(partials, params, _flat(inputs, dtype))
-    else:
-        flat = _flat(inputs, dtype)
-
-        def prepare(start: int, stop: int) -> Callable[[], object]:
-            chunk = tuple(x[start * SPAN : stop * SPAN] for x in flat)
-            return partial(entry, partials[2 * start : 2 * stop], params, chunk)
-
-        pool.run(prepare, partials.size // 2, threads, grain=1)
+    spans = -(-size // SPAN)
+    partials = np.empty(2 * spans)
+    count = pool.default if threads is None else threads
+    together = size >= pool.SHARED and count != 1
+    entry = kernel(together).entry
+    run = partial(pool.together, units=spans, threads=count, grain=1) if together else _alone
+    # The kernel itself looks at shapes and order, and declines what it cannot do.
+    if inputs[0].dtype is not dtype or not run(entry, partials, params, inputs):
+        run(entry, partials, params, _flat(inputs, dtype))
     if size <= SPAN:
         return partials[0] + partials[1] if size else np.float64(0)
     return np.float64(rounded_once(partials))
+
+
+def _alone(entry: Callable[..., bool], *operands: Any) -> bool:
+    return entry(*operands)
 
 
 def rounded_once(terms: Array) -> float:

@@ -24,6 +24,7 @@ from actbench.kernels.lanes import (
     where,
 )
 from actbench.kernels.linking import inline
+from actbench.kernels.loops import Kernel, Loop
 from actbench.kernels.matrices import matrix, rows_of, size_of, vector
 from actbench.kernels.operands import LINE
 from actbench.kernels.reduce import SPAN
@@ -31,11 +32,13 @@ from actbench.kernels.rows import add, block, counts, room, stack, totals
 from actbench.kernels.templates import among_members, product
 from actbench.kernels.vecmath.intrinsics import wide_vectors
 
-Kernel = Callable[..., Any]
 Body = Callable[..., Any]
 SUMS = frozenset({"sum_of_products", "loss_sum", "wide_loss_sum"})
 """Their first operand is an array of partial sums, two numbers a span."""
-BORROWED = SUMS | {"rows", "rows_backward", "blocks", "blocks_backward"}
+BORROWED = SUMS | {
+    *("rows", "rows_backward", "blocks", "blocks_backward", "forward", "backward", "forward_with_array"),
+    *("backward_with_array", "loss_elements", "loss_backward"),
+}
 """They take NumPy's arrays as they are, and return False where they cannot work on them in their place."""
 BLOCK = 256
 """Terms at a time: with 1024 memory idles while they are added, 0.37 ns for 0.31 an element of mse."""
@@ -70,17 +73,36 @@ def _scatter(columns: Any, rows: Any, start: Any) -> None:
                 rows[start + k, i] = columns[i, k]
 
 
-def _sum(value: Body, wide: bool = False) -> Kernel:
-    def kernel(partials: Any, params: Any, inputs: Any) -> bool:
-        wide_vectors()
+@inline
+def _float32_room(partials: Any, a: Any) -> Any:
+    """Room for terms in float64 of arrays in float32, and zeros of what is added."""
+    return stack(partials), splat(np.float32(0))
+
+
+@inline
+def _same_room(partials: Any, a: Any) -> Any:
+    return stack(a), splat(a.dtype.type(0))
+
+
+def _sum(value: Body, make_room: Body = _same_room) -> Loop:
+    @inline
+    def measure(partials: Any, params: Any, inputs: Any) -> Any:
+        size, spans = size_of(inputs), partials.size // 2
+        return spans if 0 <= size <= SPAN * spans else -1
+
+    @inline
+    def gather(partials: Any, params: Any, inputs: Any, spans: Any) -> Any:
         size = size_of(inputs)
-        if size < 0 or size > SPAN * (partials.size // 2):
-            return False
-        a, b = vector(inputs[0], size), vector(inputs[1], size)
-        terms = stack(partials if wide else a)
-        lost = splat((np.float32 if wide else a.dtype.type)(0))
+        return partials, vector(inputs[0], size), vector(inputs[1], size), params
+
+    @inline
+    def run(work: Any, first_span: Any, stop: Any) -> None:
+        wide_vectors()
+        partials, a, b, params = work
+        size = a.size
+        terms, lost = make_room(partials, a)
         line, large = LINE // a.itemsize, size >= AHEAD_FROM
-        for k in range(partials.size // 2):
+        for k in range(first_span, stop):
             high, low = splat(np.float64(0.0)), lost
             for start in range(k * SPAN, min((k + 1) * SPAN, size), BLOCK):
                 count = min(BLOCK, size - start)
@@ -96,22 +118,21 @@ def _sum(value: Body, wide: bool = False) -> Kernel:
                             prefetch(b, j)
                     high, low = add(high, low, load(terms, i), lost)
             partials[2 * k], partials[2 * k + 1] = totals(high, low)
-        return True
 
-    return kernel
+    return Loop(measure, gather, run)
 
 
-def sum_of_products(body: Body) -> Kernel:
+def sum_of_products(body: Body) -> Loop:
     """Partial sums of g df/dp(x), a span each, as a number and what it lacks."""
     return _sum(product(body))
 
 
-def loss_sum(body: Body, *members: float) -> Kernel:
+def loss_sum(body: Body, *members: float) -> Loop:
     """Partial sums of l(pred, target), a span each, as a number and what it lacks."""
     return _sum(among_members(body, *members))
 
 
-def wide_loss_sum(body: Body, *members: float) -> Kernel:
+def wide_loss_sum(body: Body, *members: float) -> Loop:
     """The same of float32 arrays with every term in float64: as fast where memory sets the pace."""
     value = among_members(body, *members)
 
@@ -119,97 +140,108 @@ def wide_loss_sum(body: Body, *members: float) -> Kernel:
     def wide(a: Any, b: Any, *params: Any) -> Any:
         return value(np.float64(a), np.float64(b), *params)
 
-    return _sum(wide, wide=True)
+    return _sum(wide, _float32_room)
 
 
-def _forward(work: Body, length: Body, used: int) -> Kernel:
-    """A kernel that works on matrices of x and out in their place, where out's rows are as long as ``length`` says.
+def _forward(run: Body, length: Body, used: int) -> Loop:
+    """A loop over matrices of x and out in their place, where out's rows are as long as ``length`` says.
 
     That takes the length of x's rows, and as many of the parameters as are ``used``.
     """
 
-    def kernel(out: Any, params: Any, inputs: Any) -> bool:
-        wide_vectors()
+    @inline
+    def measure(out: Any, params: Any, inputs: Any) -> Any:
         count = rows_of(out, inputs)
         if count < 0:
-            return False
+            return -1
         x, y = matrix(inputs[0], count), matrix(out, count)
-        if y.shape[1] != length(x.shape[1], *params[:used]):
-            return False
-        work(x, y, params)
-        return True
+        return count if y.shape[1] == length(x.shape[1], *params[:used]) else -1
 
-    return kernel
+    @inline
+    def gather(out: Any, params: Any, inputs: Any, count: Any) -> Any:
+        return matrix(inputs[0], count), matrix(out, count), params
+
+    return Loop(measure, gather, run)
 
 
-def _backward(work: Body, length: Body, used: int) -> Kernel:
+def _backward(run: Body, length: Body, used: int) -> Loop:
     """The same of g, whose rows are as long as ``length`` says, and x and out, whose rows are of one length."""
 
-    def kernel(out: Any, params: Any, inputs: Any) -> bool:
-        wide_vectors()
+    @inline
+    def measure(out: Any, params: Any, inputs: Any) -> Any:
         count = rows_of(out, inputs)
         if count < 0:
-            return False
+            return -1
         g, x, y = matrix(inputs[0], count), matrix(inputs[1], count), matrix(out, count)
-        if y.shape[1] != x.shape[1] or g.shape[1] != length(x.shape[1], *params[:used]):
-            return False
-        work(g, x, y, params)
-        return True
+        fits = y.shape[1] == x.shape[1] and g.shape[1] == length(x.shape[1], *params[:used])
+        return count if fits else -1
 
-    return kernel
+    @inline
+    def gather(out: Any, params: Any, inputs: Any, count: Any) -> Any:
+        return matrix(inputs[0], count), matrix(inputs[1], count), matrix(out, count), params
+
+    return Loop(measure, gather, run)
 
 
-def rows(body: Body, length: Body, used: int) -> Kernel:
+def rows(body: Body, length: Body, used: int) -> Loop:
     """Each row of out from the same row of x."""
 
     @inline
-    def work(x: Any, y: Any, params: Any) -> None:
-        for r in range(x.shape[0]):
+    def run(work: Any, first: Any, stop: Any) -> None:
+        wide_vectors()
+        x, y, params = work
+        for r in range(first, stop):
             body(row(x, r), row(y, r), *params)
 
-    return _forward(work, length, used)
+    return _forward(run, length, used)
 
 
-def rows_backward(body: Body, length: Body, used: int) -> Kernel:
+def rows_backward(body: Body, length: Body, used: int) -> Loop:
     """Each row of the gradient from the same rows of g and x."""
 
     @inline
-    def work(g: Any, x: Any, y: Any, params: Any) -> None:
-        for r in range(x.shape[0]):
+    def run(work: Any, first: Any, stop: Any) -> None:
+        wide_vectors()
+        g, x, y, params = work
+        for r in range(first, stop):
             body(row(g, r), row(x, r), row(y, r), *params)
 
-    return _backward(work, length, used)
+    return _backward(run, length, used)
 
 
-def blocks(body: Body, length: Body, used: int) -> Kernel:
+def blocks(body: Body, length: Body, used: int) -> Loop:
     """The same for short rows, 16 at a time: one row of 10 leaves 6 lanes idle and sums across the others."""
 
     @inline
-    def work(x: Any, y: Any, params: Any) -> None:
+    def run(work: Any, first: Any, stop: Any) -> None:
+        wide_vectors()
+        x, y, params = work
         x_block, y_block = block(x), block(y)
         xs, ys = x_block[: x.shape[1]], y_block[: y.shape[1]]
-        for start in range(0, x.shape[0], COUNT):
+        for start in range(first, stop, COUNT):
             _gather(x, start, x_block)
             body(xs, ys, *params)
             _scatter(y_block, y, start)
 
-    return _forward(work, length, used)
+    return _forward(run, length, used)
 
 
-def blocks_backward(body: Body, length: Body, used: int) -> Kernel:
+def blocks_backward(body: Body, length: Body, used: int) -> Loop:
     """The gradient of short rows, 16 at a time."""
 
     @inline
-    def work(g: Any, x: Any, y: Any, params: Any) -> None:
+    def run(work: Any, first: Any, stop: Any) -> None:
+        wide_vectors()
+        g, x, y, params = work
         g_block, x_block, y_block = block(g), block(x), block(y)
         gs, xs, ys = g_block[: g.shape[1]], x_block[: x.shape[1]], y_block[: y.shape[1]]
-        for start in range(0, x.shape[0], COUNT):
+        for start in range(first, stop, COUNT):
             _gather(g, start, g_block)
             _gather(x, start, x_block)
             body(gs, xs, ys, *params)
             _scatter(y_block, y, start)
 
-    return _backward(work, length, used)
+    return _backward(run, length, used)
 
 
 def row_losses(body: Body) -> Kernel:

@@ -16,7 +16,7 @@ from actbench.catalog.errors import InfeasibleError, UsageError
 from actbench.kernels import arrays
 from actbench.kernels import threads as pool
 from actbench.kernels.arrays import Array, compute_dtype, contiguous, plain
-from actbench.kernels.base import ROW_LENGTH, Remembering
+from actbench.kernels.base import ROW_LENGTH, Remembering, Shared
 from actbench.kernels.workload import Order, Workload
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SHORT = 32
 """Rows up to this length are worked on 16 at a time: above, one at a time is as fast."""
+BLOCK_ROWS = 16
 
 
 def takes_blocks(body: Callable[..., Any]) -> bool:
@@ -36,6 +37,24 @@ def check_axis(function: str, x: Array, axis: int) -> None:
     """Raise UsageError unless x has that axis."""
     if not -x.ndim <= axis < x.ndim:
         raise UsageError(f"{function}: axis={axis} does not exist in an array of shape {x.shape}")
+
+
+class RowShare(Shared):
+    """A kernel over rows that several threads share."""
+
+    def __init__(self, template: str, kernel: Callable[..., Kernel]) -> None:
+        super().__init__(functools.partial(kernel, together=True))
+        self._least = BLOCK_ROWS if template.startswith("blocks") else 1
+
+    def __call__(
+        self, out: Array, params: tuple[Any, ...], inputs: tuple[Array, ...], threads: int, *_: int
+    ) -> bool:
+        """Run it over the rows of the last input."""
+        x = inputs[-1]
+        width = max(1, x.shape[-1])
+        least = self._least
+        grain = -(-max(least, pool.GRAIN // width) // least) * least
+        return super().__call__(out, params, inputs, threads, x.size // width, grain)
 
 
 class Rowwise(Remembering):
@@ -119,13 +138,15 @@ class Rowwise(Remembering):
             body = self._gradient_body(wrt) if gradient else self.declaration.forward
             template = self._template("backward" if gradient else "forward", body, x.shape[axis])
             compute = compute_dtype(dtype)
-            kernel, params = self._row_kernel(template, body, compute, values)
-            self._rows(kernel.entry, params, operands, target, axis, threads)
+            params = self.row_params(values, compute)
+            kernel = functools.partial(self._row_kernel, template, body, compute, params)
+            share = RowShare(template, kernel)
+            self._rows(kernel, share, params, operands, target, axis, threads)
             if dtype == compute and template == pass_ and wrt == "x":
                 # Python's own numbers: a NumPy scalar costs 15 ns more to unpack.
                 numbers = tuple(p.item() for p in params)
                 empty = np.empty_like if gradient else self._empty(numbers)
-                self._remember(template, dtype, given, kernel.entry, numbers, empty=empty)
+                self._remember(template, dtype, given, kernel().entry, numbers, share, empty)
         return arrays.result(target, out)
 
     def _values(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,7 +180,8 @@ class Rowwise(Remembering):
 
     def _rows(
         self,
-        entry: Callable[..., bool],
+        kernel: Callable[[], Kernel],
+        share: RowShare,
         params: tuple[Any, ...],
         operands: tuple[Array, ...],
         target: Array,
@@ -167,7 +189,7 @@ class Rowwise(Remembering):
         threads: int | None,
     ) -> None:
         dtype = compute_dtype(target.dtype)
-        matrices = [_matrix(o, axis, dtype) for o in operands]
+        matrices = tuple(_matrix(o, axis, dtype) for o in operands)
         rows = np.moveaxis(target, axis, -1)
         # A row may be read again after it is written: a result in an operand's place is made beside it.
         inside = plain(rows, dtype) and not any(np.may_share_memory(target, m) for m in matrices)
@@ -176,7 +198,11 @@ class Rowwise(Remembering):
             if inside
             else np.empty((matrices[-1].shape[0], rows.shape[-1]), dtype)
         )
-        run_rows(entry, params, result, matrices, threads)
+        count = pool.default if threads is None else threads
+        if count == 1 or matrices[-1].size < pool.SHARED:
+            kernel().entry(result, params, matrices)
+        else:
+            share(result, params, matrices, count)
         if not inside:
             rows[...] = result.reshape(rows.shape)
 
@@ -185,24 +211,28 @@ class Rowwise(Remembering):
         return template.replace("rows", "blocks") if width <= SHORT and takes_blocks(body) else template
 
     def _row_kernel(
-        self, template: str, body: Callable[..., Any], dtype: np.dtype[Any], values: Mapping[str, Any]
-    ) -> tuple[Kernel, tuple[Any, ...]]:
-        params = self.row_params(values, dtype)
+        self,
+        template: str,
+        body: Callable[..., Any],
+        dtype: np.dtype[Any],
+        params: tuple[Any, ...],
+        together: bool = False,
+    ) -> Kernel:
         rule, used = self._length
         inputs = 2 if template.endswith("backward") else 1
-        kernel = self._kernel(
+        return self._kernel(
             template,
             (body, rule),
             dtype,
             lambda array, d: (array(d, output=True), *(array(d),) * inputs),
             params,
             options=(used,),
+            together=together,
         )
-        return kernel, params
 
     def _pass_kernel(self, pass_: str, dtype: np.dtype[Any]) -> Kernel:
         template, body = self._pass(pass_)
-        return self._row_kernel(template, body, dtype, self._values({}))[0]
+        return self._row_kernel(template, body, dtype, self.row_params(self._values({}), dtype))
 
     def _workload(self, order: Order) -> Workload:
         values = self._values({})
@@ -221,11 +251,14 @@ class Rowwise(Remembering):
             operands = (order.draw(x.size // x.shape[-1] * length).reshape(y_shape), x)
         body, compute = self._pass(order.pass_)[1], compute_dtype(order.dtype)
         template = self._template(order.pass_, body, x.shape[-1])
-        kernel, params = self._row_kernel(template, body, compute, values)
-        call = functools.partial(self._rows, kernel.entry, params, operands, out, -1, order.threads)
+        params = self.row_params(values, compute)
+        kernel = functools.partial(self._row_kernel, template, body, compute, params)
+        share = RowShare(template, kernel)
+        call = functools.partial(self._rows, kernel, share, params, operands, out, -1, order.threads)
         # Tried once: it declines the user's data where they are not contiguous.
-        if order.threads == 1 and order.dtype == compute and kernel.entry(out, params, operands):
-            call = functools.partial(kernel.entry, out, params, operands)
+        entry = kernel().entry
+        if order.threads == 1 and order.dtype == compute and entry(out, params, operands):
+            call = functools.partial(entry, out, params, operands)
         return Workload(
             call,
             x.size,
@@ -243,19 +276,3 @@ def _matrix(x: Array, axis: int, dtype: np.dtype[Any]) -> Array:
     """x with ``axis`` last, as a contiguous matrix of rows, with that very dtype object."""
     moved = contiguous(np.moveaxis(x, axis, -1), dtype).view(dtype)
     return moved.reshape(-1, moved.shape[-1]) if moved.size else moved.reshape(0, moved.shape[-1])
-
-
-def run_rows(
-    entry: Callable[..., bool],
-    params: tuple[Any, ...],
-    out: Array,
-    matrices: list[Array],
-    threads: int | None,
-) -> None:
-    """Run a row kernel over all rows, in chunks of rows a thread."""
-
-    def prepare(start: int, stop: int) -> Callable[[], object]:
-        return functools.partial(entry, out[start:stop], params, tuple(m[start:stop] for m in matrices))
-
-    width = max(1, matrices[-1].shape[1])
-    pool.run(prepare, out.shape[0], threads, grain=max(1, pool.GRAIN // width))

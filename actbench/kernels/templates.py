@@ -1,4 +1,4 @@
-"""The loops: each factory takes jitable bodies and returns the Python function that Numba compiles.
+"""The loops over elements: each factory takes jitable bodies and returns what a kernel is made of.
 
 ``params`` is a tuple of the body's scalar parameters; arrays are contiguous, inputs come after outputs.
 """
@@ -9,14 +9,22 @@ from collections.abc import Callable
 from typing import Any
 
 from actbench.kernels.linking import inline
-from actbench.kernels.operands import LANES, elements, extent, give, load, store, streams, take, tile
+from actbench.kernels.loops import Loop
+from actbench.kernels.operands import (
+    LANES,
+    elements,
+    extent,
+    give,
+    load,
+    shifted,
+    store,
+    streams,
+    take,
+    tile,
+)
 from actbench.kernels.vecmath.intrinsics import interleave, wide_vectors
 
-Kernel = Callable[..., Any]
 Body = Callable[..., Any]
-ELEMENTWISE = frozenset(
-    {"forward", "backward", "forward_with_array", "backward_with_array", "loss_elements", "loss_backward"}
-)
 
 
 def among_members(body: Body, *members: float) -> Body:
@@ -71,19 +79,28 @@ def _product_with_array(body: Body, position: int) -> Body:
     return product
 
 
-def _elementwise(value: Body) -> Body:
+def _elementwise(value: Body) -> Loop:
     """The loop over elements: ``value`` of the inputs' and the parameters.
 
     It runs piece by piece over whole steps, so that every element goes through the same vector code. The first piece
     ends at a cache line of the output, the last has what remains: both are computed on a copy padded with zeros.
     """
 
-    def kernel(out: Any, params: Any, inputs: Any) -> Any:
-        wide_vectors()
-        size = extent(out, inputs)
+    @inline
+    def measure(out: Any, params: Any, inputs: Any) -> Any:
+        return extent(out, inputs)
+
+    @inline
+    def gather(out: Any, params: Any, inputs: Any, size: Any) -> Any:
         y, xs = elements(out), elements(inputs)
+        return y, xs, params, streams(y, xs, size)
+
+    @inline
+    def run(work: Any, first: Any, stop: Any) -> None:
+        wide_vectors()
+        y, xs, params, past = work
+        y, xs, size = shifted(y, first), shifted(xs, first), stop - first
         room, rooms = tile(y), tile(xs)
-        past = streams(y, xs, size)
         done = 0
         while done < size:
             count, target, sources = take(y, xs, room, rooms, done, size, past)
@@ -91,36 +108,35 @@ def _elementwise(value: Body) -> Body:
                 store(target, i, value(*load(sources, i), *params))
             interleave()
             done = give(y, room, done, size, count, past)
-        return size >= 0
 
-    return kernel
+    return Loop(measure, gather, run)
 
 
-def forward(body: Body) -> Kernel:
+def forward(body: Body) -> Loop:
     """out = f(x)."""
     return _elementwise(body)
 
 
-def backward(body: Body) -> Kernel:
+def backward(body: Body) -> Loop:
     """out = g f'(x)."""
     return _elementwise(product(body))
 
 
-def forward_with_array(body: Body, position: int) -> Kernel:
+def forward_with_array(body: Body, position: int) -> Loop:
     """out = f(x, w), one parameter an array."""
     return _elementwise(_with_array(body, position))
 
 
-def backward_with_array(body: Body, position: int) -> Kernel:
+def backward_with_array(body: Body, position: int) -> Loop:
     """out = g f'(x, w), one parameter an array."""
     return _elementwise(_product_with_array(body, position))
 
 
-def loss_elements(body: Body, *members: float) -> Kernel:
+def loss_elements(body: Body, *members: float) -> Loop:
     """out = l(pred, target)."""
     return _elementwise(among_members(body, *members))
 
 
-def loss_backward(body: Body, *members: float) -> Kernel:
+def loss_backward(body: Body, *members: float) -> Loop:
     """out = scale l'(pred, target); the scale is the first parameter."""
     return _elementwise(_scaled(body, *members))

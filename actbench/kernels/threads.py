@@ -1,9 +1,11 @@
-"""Threads: contiguous chunks on a pool; the kernels release the GIL, so nothing is shared but the arrays.
+"""Threads: a team that shares the loop of a kernel, and a pool for calls that Python prepares one by one.
 
-Numba's own parallel loops abort the process when two Python threads enter them at once, and tie a reduction's
-bits to the number of threads. Chunks on a pool do neither. The pool is a queue: a future of concurrent.futures costs
-90 us from call to result. What is left is the time that a thread takes to wake, and its core to come up to speed:
-one that has ended its work looks out for more for a while before it sleeps, as those of OpenMP do.
+Numba's own parallel loops abort the process when two Python threads enter them at once, and tie a reduction's bits to
+the number of threads; neither of these does. The team (see ``team.py``) costs a call less than 1 us where its threads
+are awake: elementwise passes, sums and rows are shared so. The pool hands out contiguous chunks, which release the GIL:
+classes and sequences. It is a queue, since a future of concurrent.futures costs 90 us from call to result; still 60 us
+pass before the chunks begin, and as much until they are known to have ended. In both, a thread that has ended its work
+looks out for more for a while before it sleeps, as those of OpenMP do.
 """
 
 from __future__ import annotations
@@ -23,13 +25,17 @@ from actbench.catalog.errors import UsageError
 GRAIN = 1 << 10
 """Chunks begin at multiples of this many elements: a page of float32, so that threads share no cache line."""
 ELEMENTS = 1 << 18
-"""Elements a thread from which a second one pays in an elementwise pass: over 2^19 elements it made relu 1.3 times as
-fast, sigmoid 1.5 and the backward pass of mish 1.5, over 2^18 relu 0.75, and over 2^24 all of them 1.9."""
+"""Elements a thread from which a second one of the pool pays where an element takes 0.3 ns."""
+SHARED = 1 << 15
+"""Elements from which a team shares an elementwise pass, a sum or rows: relu over 2^15 of float32 takes 2.9 us in two
+threads and 3.9 in one, over 2^14 2.4 and 2.5, over 2^20 144 and 287; what takes longer gains more."""
 LINGER = 40_000
-"""Looks of 13 ns: how long a thread without work looks out for more before it sleeps, 0.5 ms. One that is awake when
-the next job comes made sigmoid over 2^20 elements 0.31 ms in two threads, not 0.39."""
-SETTLES_S = 0.003
+"""Looks of 13 to 28 ns: how long a thread without work looks out for more before it sleeps, up to 1.1 ms. One that is
+awake when the next job comes made sigmoid over 2^20 elements 0.31 ms in two threads, not 0.39."""
+SETTLES_S = 0.005
 """Seconds after which they sleep, also where a look takes five times as long: what is measured beside them waits."""
+PARTS = 4
+"""Parts a thread of what a team shares: one that wakes late, or is slower, leaves the others little to wait for."""
 default = 1
 
 
@@ -119,6 +125,89 @@ class _Pool:
                 job = self.jobs.get()
             job.help()
             del job  # and with it the arrays
+
+
+class _Team:
+    """Threads that take parts of a kernel's loop in machine code; see ``team.py``."""
+
+    def __init__(self) -> None:
+        from actbench.kernels import team
+
+        self.attend = _attend()
+        memory = np.zeros(team.WORDS + team.LINE // 8, np.int64)
+        first = -memory.ctypes.data % team.LINE // 8
+        self.words = memory[first : first + team.WORDS]
+        self.mailbox = self.words.ctypes.data
+        self.words[team.LOOKS] = LINGER
+        self.words[[team.BED, team.BELL]] = self.pipe = os.pipe()
+        self.looks = self.words[team.LOOKS : team.LOOKS + 1]
+        self.busy = threading.Lock()
+        self.size = 0
+
+    def muster(self, count: int) -> None:
+        """Have at least so many threads."""
+        while self.size < count:
+            self.size += 1
+            # Where the threads are more than the cores, others should have this one.
+            self.looks[0] = LINGER if self.size < _cores() else 0
+            name = f"actbench-team-{self.size}"
+            threading.Thread(target=self.attend, args=(self.mailbox,), name=name, daemon=True).start()
+
+
+_team: _Team | None = None
+
+
+def together(
+    entry: Callable[..., bool],
+    out: np.ndarray[Any, Any],
+    params: tuple[Any, ...],
+    inputs: tuple[Any, ...],
+    units: int,
+    threads: int,
+    grain: int = GRAIN,
+) -> bool:
+    """Run a kernel that was made for a team over so many units, in parts of multiples of ``grain``; what it returns.
+
+    A team works for one caller at a time: the others' threads make all of their parts themselves.
+    """
+    global _team
+    if _team is None:
+        with _lock:
+            _team = _team or _Team()
+    team = _team
+    seats = min(_checked(threads), 256, -(-units // grain)) - 1
+    length = -(-units // (PARTS * (seats + 1) * grain)) * grain
+    if not seats or not team.busy.acquire(blocking=False):
+        return entry(out, params, inputs, team.mailbox, 0, length)
+    try:
+        if team.size < seats:
+            team.muster(seats)
+        return entry(out, params, inputs, team.mailbox, seats, length)
+    finally:
+        team.busy.release()
+
+
+def _forget() -> None:
+    """Threads do not survive a fork."""
+    global _team
+    if _team is not None:
+        for end in _team.pipe:
+            os.close(end)
+        _team = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
+@cache
+def _attend() -> Callable[..., int]:
+    from numba import types
+
+    from actbench.kernels.compiler import compile_kernel
+    from actbench.kernels.team import attend
+
+    return compile_kernel(attend, (), np.dtype(np.int64), (types.int64,), scalars=0).entry
 
 
 _pool = _Pool()

@@ -11,6 +11,7 @@ from numba.core.codegen import JITCodeLibrary
 
 from actbench.kernels.collection import uncollected
 from actbench.kernels.compiler import compile_kernel, operand
+from actbench.kernels.loops import alone
 from actbench.kernels.templates import forward
 
 
@@ -30,7 +31,7 @@ def _with_closure(x):
 def _kernel(body):
     array = operand(np.dtype(np.float64))
     signature = (array, numba.types.Tuple(()), numba.types.UniTuple(array, 1))
-    return compile_kernel(forward, (body,), np.dtype(np.float64), signature, scalars=1)
+    return compile_kernel(alone(forward), (body,), np.dtype(np.float64), signature, scalars=1)
 
 
 def test_only_the_kernel_becomes_machine_code(tmp_path, monkeypatch):

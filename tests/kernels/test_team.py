@@ -1,0 +1,119 @@
+"""A loop that several threads share: every part once, by whoever is free, whoever calls."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import actbench
+from actbench.kernels import threads as pool
+from actbench.kernels.operands import STREAMED
+
+SIZES = (pool.SHARED, pool.SHARED + 1, 3 * pool.SHARED + 517, 1 << 20)
+
+
+def same(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.tobytes() == b.tobytes()
+
+
+@pytest.mark.parametrize("threads", [2, 3, 7, 255, 300])
+@pytest.mark.parametrize("size", SIZES)
+def test_every_part_is_made(size: int, threads: int) -> None:
+    f = actbench.get("silu")
+    x = np.random.default_rng(size).normal(size=size).astype(np.float32)
+    for _ in range(3):
+        out = np.full_like(x, np.nan)
+        f(x, out=out, threads=threads)
+        assert same(out, f(x))
+
+
+def test_what_is_streamed_is_there_when_the_call_returns() -> None:
+    f = actbench.get("relu")
+    x = np.random.default_rng(0).normal(size=STREAMED // 4 + 12345).astype(np.float32)
+    for _ in range(3):
+        out = np.full_like(x, np.nan)
+        f(x, out=out, threads=2)
+        assert same(out, f(x))
+
+
+@pytest.mark.parametrize("pause", [0, 0.02])
+def test_a_thread_that_has_slept_takes_its_share_again(pause: float) -> None:
+    f = actbench.get("sigmoid")
+    x = np.linspace(-9, 9, 1 << 22)
+    f(x, threads=2)
+    f(x, threads=2)
+    others = []
+    for _ in range(5):
+        time.sleep(pause)
+        # CPU time of the process beyond that of this thread: what others have worked, or looked out.
+        before = time.process_time() - time.thread_time()
+        f(x, threads=2)
+        others.append(time.process_time() - time.thread_time() - before)
+    # A hundredth of the time that the call takes one thread.
+    assert max(others) > 1e-4
+
+
+def test_callers_at_the_same_time_get_their_own_results() -> None:
+    f, g = actbench.get("sigmoid"), actbench.get("softmax")
+    x = np.random.default_rng(1).normal(size=(1 << 17)).astype(np.float32)
+    expected, rows = f(x), g(x.reshape(-1, 64))
+
+    def call(i: int) -> bool:
+        if i % 3:
+            return same(f(x, threads=2 + i % 2), expected)
+        return same(g(x.reshape(-1, 64), threads=2), rows)
+
+    with ThreadPoolExecutor(4) as callers:
+        assert all(callers.map(call, range(60)))
+
+
+def test_the_gil_is_free_while_parts_are_made() -> None:
+    f = actbench.get("mish")
+    x = np.linspace(-9, 9, 1 << 22)
+    f(x, threads=2)
+    caller = threading.Thread(target=lambda: [f(x, threads=2) for _ in range(5)])
+    caller.start()
+    ticks = 0
+    while caller.is_alive():
+        ticks += 1
+        time.sleep(0)
+    caller.join()
+    assert ticks > 100
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_has_a_team_of_its_own() -> None:
+    f = actbench.get("tanh")
+    x = np.linspace(-4, 4, 1 << 18)
+    expected = f(x)
+    assert same(f(x, threads=2), expected)
+    assert same(f(x, threads=2), expected)
+    child = os.fork()
+    if child == 0:
+        right = all(same(f(x, threads=2), expected) for _ in range(3))
+        os._exit(0 if right else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert same(f(x, threads=2), expected)
+
+
+@pytest.mark.parametrize("name", ["mse", "bce_with_logits"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_sum_in_parts_is_the_same(name: str, dtype: type) -> None:
+    f, rng = actbench.get(name), np.random.default_rng(2)
+    pred, target = rng.uniform(0.1, 0.9, (2, 700_001)).astype(dtype)
+    assert {f(pred, target, threads=n) for n in (1, 2, 3, 5)} == {f(pred, target)}
+
+
+@pytest.mark.parametrize("width", [3, 32, 33, 1000])
+def test_rows_in_parts_are_the_same(width: int) -> None:
+    f, rng = actbench.get("log_softmax"), np.random.default_rng(3)
+    x, g = rng.normal(size=(2, 100_000 // width, width))
+    assert same(f(x, threads=2), f(x))
+    assert same(f(x, threads=2), f(x))
+    assert same(f.backward(g, x, threads=3), f.backward(g, x))
