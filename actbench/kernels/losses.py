@@ -42,6 +42,8 @@ class Loss(Function):
     def __call__(self, pred: Any, target: Any, reduction: str | None = None, **params: Any) -> Any: ...
 
 
+_SHARED = pool.ELEMENTS
+"""Logits from which two threads of the pool pay: an element takes two to three times as long as that of a copy."""
 _CHEAP = {"fabs", "floor", "copysign", "maximum", "minimum"}
 _CLASS = np.dtype(np.int64)
 _COMMON = (np.dtype(np.float32), np.dtype(np.float64))
@@ -355,7 +357,9 @@ class ClassificationLoss(Loss):
             or target.shape != (count,)
             or not (pred.flags.carray and target.flags.carray)
             or axis not in (-1, 1)
-            or (pool.default if threads is None else threads) != 1
+            or not 1
+            <= (pool.default if threads is None else threads)
+            <= (1 if pred.size >= _SHARED else 1024)
         ):
             return None
         entry, params = ready
@@ -383,7 +387,7 @@ class ClassificationLoss(Loss):
 
         if rows.pred.size:
             width = rows.pred.shape[1]
-            grain, least = max(1, pool.GRAIN // width), max(1, pool.ELEMENTS // 2 // width)
+            grain, least = max(1, pool.GRAIN // width), max(1, _SHARED // 2 // width)
             pool.run(prepare, rows.pred.shape[0], threads, grain=grain, least=least)
 
     def _row_kernel(

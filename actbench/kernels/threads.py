@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -26,9 +27,10 @@ GRAIN = 1 << 10
 """Chunks begin at multiples of this many elements: a page of float32, so that threads share no cache line."""
 ELEMENTS = 1 << 18
 """Elements a thread from which a second one of the pool pays where an element takes 0.3 ns."""
-SHARED = 1 << 15
+SHARED = 1 << 15 if os.name == "posix" else sys.maxsize
 """Elements from which a team shares an elementwise pass, a sum or rows: relu over 2^15 of float32 takes 2.9 us in two
-threads and 3.9 in one, over 2^14 2.4 and 2.5, over 2^20 144 and 287; what takes longer gains more."""
+threads and 3.9 in one, over 2^14 2.4 and 2.5, over 2^20 144 and 287; what takes longer gains more. None elsewhere: the
+threads of a team sleep by calls of POSIX."""
 LINGER = 40_000
 """Looks of 13 to 28 ns: how long a thread without work looks out for more before it sleeps, up to 1.1 ms. One that is
 awake when the next job comes made sigmoid over 2^20 elements 0.31 ms in two threads, not 0.39."""
@@ -188,8 +190,9 @@ def together(
 
 
 def _forget() -> None:
-    """Threads do not survive a fork."""
-    global _team
+    """Threads do not survive a fork; a lock that one of them held would stay locked."""
+    global _lock, _team
+    _lock = threading.Lock()
     if _team is not None:
         for end in _team.pipe:
             os.close(end)
