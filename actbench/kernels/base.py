@@ -287,26 +287,22 @@ class Remembering(Function):
 
 
 class Shared:
-    """A kernel that several threads share, compiled when it is first called."""
+    """A kernel that several threads share, compiled when it is first called: over elements."""
 
     def __init__(self, kernel: Callable[[], Kernel]) -> None:
         self._kernel = kernel
         self._entry: Callable[..., bool] | None = None
 
-    def __call__(
-        self,
-        out: Array,
-        params: tuple[Any, ...],
-        inputs: tuple[Array, ...],
-        threads: int,
-        units: int = -1,
-        grain: int = pool.GRAIN,
-    ) -> bool:
-        """Run it over so many units (the elements of out), in parts of multiples of ``grain``; False if it declines."""
+    def __call__(self, out: Array, params: tuple[Any, ...], inputs: tuple[Array, ...], threads: int) -> bool:
+        """What the kernel returns: False where it declines its operands."""
         entry = self._entry
         if entry is None:
             entry = self._entry = self._kernel().entry
-        return pool.together(entry, out, params, inputs, out.size if units < 0 else units, threads, grain)
+        return pool.together(entry, out, params, inputs, *self._pieces(out, inputs), threads)
+
+    def _pieces(self, out: Array, inputs: tuple[Array, ...]) -> tuple[int, int]:
+        """How many units there are, and of how many a part is a multiple."""
+        return out.size, pool.GRAIN
 
 
 def prepared_call(

@@ -46,6 +46,13 @@ def _borrow(kind: Any, obj: Any, c: Any) -> Any:
     return NativeValue(c.builder.bitcast(obj, cgutils.voidptr_t))
 
 
+def x86(builder: Any, instruction: str) -> None:
+    """An instruction without operands, on x86 alone: other machines order their stores and pause by other means."""
+    if builder.module.triple.startswith(("x86_64", "i686")):
+        kind = ir.FunctionType(ir.VoidType(), [])
+        builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.{instruction}"), [])
+
+
 def at(builder: Any, address: Any, offset: Any, kind: Any) -> Any:
     """The address, ``offset`` bytes on, as a pointer to ``kind``."""
     offset = WORD(offset) if isinstance(offset, int) else offset

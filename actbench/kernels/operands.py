@@ -30,6 +30,7 @@ from actbench.kernels.headers import (
     is_contiguous,
     size_of_shape,
     where_alike,
+    x86,
 )
 from actbench.kernels.linking import jitable
 
@@ -226,9 +227,7 @@ def flush_stream(typingctx: Any) -> Any:
     """Wait until what was streamed can be seen by other threads."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        if builder.module.triple.startswith(("x86_64", "i686")):
-            fence = ir.FunctionType(ir.VoidType(), [])
-            builder.call(cgutils.get_or_insert_function(builder.module, fence, "llvm.x86.sse.sfence"), [])
+        x86(builder, "sse.sfence")
         return context.get_dummy_value()
 
     return types.none(), codegen

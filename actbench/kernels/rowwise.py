@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SHORT = 32
 """Rows up to this length are worked on 16 at a time: above, one at a time is as fast."""
 BLOCK_ROWS = 16
+"""That many: ``lanes.COUNT``, with which Numba would be imported. A part of less would write rows of the next one."""
 
 
 def takes_blocks(body: Callable[..., Any]) -> bool:
@@ -46,15 +47,10 @@ class RowShare(Shared):
         super().__init__(functools.partial(kernel, together=True))
         self._least = BLOCK_ROWS if template.startswith("blocks") else 1
 
-    def __call__(
-        self, out: Array, params: tuple[Any, ...], inputs: tuple[Array, ...], threads: int, *_: int
-    ) -> bool:
-        """Run it over the rows of the last input."""
-        x = inputs[-1]
+    def _pieces(self, out: Array, inputs: tuple[Array, ...]) -> tuple[int, int]:
+        x, least = inputs[-1], self._least
         width = max(1, x.shape[-1])
-        least = self._least
-        grain = -(-max(least, pool.GRAIN // width) // least) * least
-        return super().__call__(out, params, inputs, threads, x.size // width, grain)
+        return x.size // width, -(-max(least, pool.GRAIN // width) // least) * least
 
 
 class Rowwise(Remembering):

@@ -16,7 +16,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from actbench.kernels.headers import BYTE, INT, WORD
+from actbench.kernels.headers import BYTE, INT, WORD, x86
 from actbench.kernels.linking import inline
 
 LINE = 64
@@ -183,9 +183,7 @@ def pause(typingctx: Any) -> Any:
     """Leave the core to its other thread for a moment."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        if builder.module.triple.startswith(("x86_64", "i686")):
-            kind = ir.FunctionType(ir.VoidType(), [])
-            builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.sse2.pause"), [])
+        x86(builder, "sse2.pause")
         return context.get_dummy_value()
 
     return types.none(), codegen
@@ -266,23 +264,20 @@ def attend() -> Callable[..., Any]:
         job, idle = -1, 0
         while True:
             part, job = draw(mailbox, job, False)
-            if part >= 0:
-                make(mailbox, part)
-                end(mailbox)
-                idle = 0
-                continue
-            pause()
-            idle += 1
-            if idle > patience(mailbox):
+            if part < 0:
+                pause()
+                idle += 1
+                if idle <= patience(mailbox):
+                    continue
                 count_asleep(mailbox, 1)
                 part, job = draw(mailbox, job, False)  # it may have been published just before
                 if part < 0:
                     sleep(mailbox)
                 count_asleep(mailbox, -1)
-                if part >= 0:
-                    make(mailbox, part)
-                    end(mailbox)
-                idle = 0
+            if part >= 0:
+                make(mailbox, part)
+                end(mailbox)
+            idle = 0
         return 0
 
     return kernel

@@ -100,7 +100,6 @@ class _Pool:
     """Threads that take jobs from a queue, as many as a job has asked for."""
 
     def __init__(self) -> None:
-        self.owner = os.getpid()
         self.jobs: SimpleQueue[_Job] = SimpleQueue()
         self.posted = np.zeros(1, np.int64)
         self.lock = threading.Lock()
@@ -140,9 +139,8 @@ class _Team:
         first = -memory.ctypes.data % team.LINE // 8
         self.words = memory[first : first + team.WORDS]
         self.mailbox = self.words.ctypes.data
-        self.words[team.LOOKS] = LINGER
-        self.words[[team.BED, team.BELL]] = self.pipe = os.pipe()
         self.looks = self.words[team.LOOKS : team.LOOKS + 1]
+        self.words[[team.BED, team.BELL]] = self.pipe = os.pipe()
         self.busy = threading.Lock()
         self.size = 0
 
@@ -156,7 +154,9 @@ class _Team:
             threading.Thread(target=self.attend, args=(self.mailbox,), name=name, daemon=True).start()
 
 
+_pool = _Pool()
 _team: _Team | None = None
+_lock = threading.Lock()
 
 
 def together(
@@ -165,8 +165,8 @@ def together(
     params: tuple[Any, ...],
     inputs: tuple[Any, ...],
     units: int,
+    grain: int,
     threads: int,
-    grain: int = GRAIN,
 ) -> bool:
     """Run a kernel that was made for a team over so many units, in parts of multiples of ``grain``; what it returns.
 
@@ -191,8 +191,8 @@ def together(
 
 def _forget() -> None:
     """Threads do not survive a fork; a lock that one of them held would stay locked."""
-    global _lock, _team
-    _lock = threading.Lock()
+    global _lock, _pool, _team
+    _lock, _pool = threading.Lock(), _Pool()
     if _team is not None:
         for end in _team.pipe:
             os.close(end)
@@ -211,19 +211,6 @@ def _attend() -> Callable[..., int]:
     from actbench.kernels.team import attend
 
     return compile_kernel(attend, (), np.dtype(np.int64), (types.int64,), scalars=0).entry
-
-
-_pool = _Pool()
-_lock = threading.Lock()
-
-
-def _workers() -> _Pool:
-    """The process's pool, made anew after a fork, because threads do not survive one."""
-    global _pool
-    with _lock:
-        if _pool.owner != os.getpid():
-            _pool = _Pool()
-        return _pool
 
 
 def _changes(number: np.ndarray[Any, Any], seen: int) -> bool:
@@ -269,7 +256,7 @@ def run(
         return
     bounds = [size * i // count // grain * grain for i in range(count)] + [size]
     job = _Job([prepare(start, stop) for start, stop in itertools.pairwise(bounds)])
-    _workers().post(job, count - 1)
+    _pool.post(job, count - 1)
     # What none has begun by the time its thread has woken, this one does itself.
     job.help()
     job.wait()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
+
+from actbench.kernels.headers import x86
 
 SETTLED = 600
 """Looks after the change, 8 us: whoever made it needs the GIL that long to enter machine code itself, and who asks for
@@ -20,9 +20,7 @@ def look(typingctx: Any, array: Any) -> Any:
     """Return the first element as it is in memory now, after a pause that leaves the core to its other thread."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        if builder.module.triple.startswith(("x86_64", "i686")):
-            pause = ir.FunctionType(ir.VoidType(), [])
-            builder.call(cgutils.get_or_insert_function(builder.module, pause, "llvm.x86.sse2.pause"), [])
+        x86(builder, "sse2.pause")
         data = context.make_array(array)(context, builder, args[0]).data
         return builder.load_atomic(data, "acquire", 8)
 

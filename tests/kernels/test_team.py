@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import actbench
+from actbench.kernels import lanes, rowwise
 from actbench.kernels import threads as pool
 from actbench.kernels.operands import STREAMED
 
@@ -109,6 +110,10 @@ def test_a_sum_in_parts_is_the_same(name: str, dtype: type) -> None:
     f, rng = actbench.get(name), np.random.default_rng(2)
     pred, target = rng.uniform(0.1, 0.9, (2, 700_001)).astype(dtype)
     assert {f(pred, target, threads=n) for n in (1, 2, 3, 5)} == {f(pred, target)}
+
+
+def test_parts_of_short_rows_are_whole_blocks() -> None:
+    assert rowwise.BLOCK_ROWS == lanes.COUNT
 
 
 @pytest.mark.parametrize("width", [3, 32, 33, 1000])
