@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -95,11 +96,13 @@ def test_a_child_has_a_team_of_its_own() -> None:
     expected = f(x)
     assert same(f(x, threads=2), expected)
     assert same(f(x, threads=2), expected)
-    with pool._lock:  # as if another thread were making a pool
-        child = os.fork()
+    pool._lock.acquire()  # as if another thread were making a team: none would release it in the child
+    child = os.fork()
     if child == 0:
+        signal.alarm(30)
         right = all(same(f(x, threads=2), expected) for _ in range(3))
         os._exit(0 if right else 1)
+    pool._lock.release()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert same(f(x, threads=2), expected)
 
