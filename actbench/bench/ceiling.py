@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from itertools import cycle, islice
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +20,8 @@ from actbench.kernels import threads as pool
 from actbench.kernels.workload import Workload
 
 Words = NDArray[np.float64]
-Way = Callable[..., Any]
+Way = Callable[[tuple[Words, ...], int], Call]
+"""How bytes are moved: the call that does so over given buffers, in so many threads."""
 
 STREAMS = {"copy": 2, "triad": 3, "read": 1, "read2": 2}
 _WORD = 8
@@ -74,12 +74,12 @@ class Ceiling:
         sets = [tuple(buffers[i : i + streams]) for i in range(0, len(buffers), streams)]
         key = (kind, words, threads, copies)
         if key not in self._fastest:
-            self._fastest[key] = fastest(_ways(kind), sets, threads)
+            self._fastest[key] = fastest(_ways(kind, threads), sets, threads)
         way = self._fastest[key]
         return Arm(
             kind,
-            [_call(way, arrays, threads) for arrays in sets],
-            partial(way, *(a[:0] for a in sets[0])),
+            [way(arrays, threads) for arrays in sets],
+            way(tuple(a[:0] for a in sets[0]), threads),
             settling(pool.SETTLES_S, threads),
         )
 
@@ -91,7 +91,7 @@ def fastest(
     timer: Callable[[], int] = time.perf_counter_ns,
 ) -> Way:
     """The way whose best time over the sets is shortest, all of them raced in turns."""
-    calls = [[_call(way, arrays, threads) for arrays in sets] for way in ways]
+    calls = [[way(arrays, threads) for arrays in sets] for way in ways]
     loops = max(1, _HEAT_WORDS // sets[0][0].size)
     best = [float("inf")] * len(ways)
     for _ in range(_HEATS):
@@ -104,89 +104,29 @@ def fastest(
     return ways[best.index(min(best))]
 
 
-def _call(way: Way, arrays: tuple[Words, ...], threads: int) -> Call:
-    if threads == 1:
-        return partial(way, *arrays)
-    return partial(pool.run, lambda a, b: partial(way, *(x[a:b] for x in arrays)), arrays[0].size, threads)
-
-
 @cache
-def _ways(kind: str) -> tuple[Way, ...]:
-    """The ways to do what the kind's name says."""
-    if kind == "copy":
-        return _compiled(kind, past=False), _compiled(kind, past=True), np.copyto
-    if kind == "triad":
-        return _compiled(kind, past=False), _compiled(kind, past=True)
-    return (_compiled(kind),)
+def _ways(kind: str, threads: int) -> tuple[Way, ...]:
+    """The ways to do what the kind's name says, in so many threads."""
+    if kind == "copy" and threads == 1:
+        return _kernel(kind, False), _kernel(kind, True), _memcpy
+    if kind in ("copy", "triad"):
+        return _kernel(kind, False), _kernel(kind, True)
+    return (_kernel(kind),)
 
 
-def _compiled(kind: str, *, past: bool = False) -> Way:
-    """The kernel of a kind; ``past``: with stores past the caches, into lines that begin the output."""
-    import numba
+def _memcpy(arrays: tuple[Words, ...], threads: int) -> Call:
+    out, a = arrays
+    return partial(np.copyto, out, a)
 
-    from actbench.kernels.lanes import COUNT, load, splat, store, store_past, total
-    from actbench.kernels.operands import flush_stream
-    from actbench.kernels.vecmath.intrinsics import wide_vectors
 
-    put = store_past if past else store
-    page, pages = _PAGE_WORDS, 4 * _PAGE_WORDS
+def _kernel(kind: str, *options: bool) -> Way:
+    from actbench.kernels.traffic import kernel
 
-    def copy(out: Words, a: Words) -> None:
-        wide_vectors()
-        rest = out.size // COUNT * COUNT
-        for i in range(0, rest, COUNT):
-            put(out, i, load(a, i))
-        for i in range(rest, out.size):
-            out[i] = a[i]
-        if past:
-            flush_stream()
+    moves, writes = kernel(kind, *options), not kind.startswith("read")
 
-    def triad(out: Words, a: Words, b: Words) -> None:
-        wide_vectors()
-        rest = out.size // COUNT * COUNT
-        for i in range(0, rest, COUNT):
-            put(out, i, load(a, i) + load(b, i))
-        for i in range(rest, out.size):
-            out[i] = a[i] + b[i]
-        if past:
-            flush_stream()
+    def way(arrays: tuple[Words, ...], threads: int) -> Call:
+        words = arrays[0].size
+        out, inputs = (arrays[0], arrays[1:]) if writes else (np.zeros(words // pool.GRAIN + 1), arrays)
+        return partial(moves.run, out, (), inputs, threads, words)
 
-    # Four sums, so that none waits for an addition, in four pages at a time, so that more prefetchers are at work:
-    # 111 GB/s of 128 KiB where one sum that LLVM vectorises reads 81, 37 of 4 MiB for 32.
-    def read(a: Words) -> Any:
-        wide_vectors()
-        s = t = u = v = splat(0.0)
-        rest = a.size // pages * pages
-        for start in range(0, rest, pages):
-            for i in range(start, start + page, COUNT):
-                s, t = s + load(a, i), t + load(a, i + page)
-                u, v = u + load(a, i + 2 * page), v + load(a, i + 3 * page)
-        whole = a.size // COUNT * COUNT
-        for i in range(rest, whole, COUNT):
-            s = s + load(a, i)
-        result = total((s + t) + (u + v))
-        for i in range(whole, a.size):
-            result += a[i]
-        return result
-
-    def read2(a: Words, b: Words) -> Any:
-        wide_vectors()
-        s = t = u = v = splat(0.0)
-        rest = a.size // (2 * page) * (2 * page)
-        for start in range(0, rest, 2 * page):
-            for i in range(start, start + page, COUNT):
-                s, t = s + load(a, i), t + load(a, i + page)
-                u, v = u + load(b, i), v + load(b, i + page)
-        whole = a.size // COUNT * COUNT
-        for i in range(rest, whole, COUNT):
-            s, u = s + load(a, i), u + load(b, i)
-        result = total((s + t) + (u + v))
-        for i in range(whole, a.size):
-            result += a[i] + b[i]
-        return result
-
-    loop = {"copy": copy, "triad": triad, "read": read, "read2": read2}[kind]
-    result = numba.float64 if kind.startswith("read") else numba.void
-    words = numba.types.Array(numba.float64, 1, "C")
-    compiled: Way = numba.njit(result(*(words,) * STREAMS[kind]), nogil=True, no_cfunc_wrapper=True)(loop)
-    return compiled
+    return way

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from actbench.catalog.errors import UsageError
-from actbench.kernels import threads as pool
+
+if TYPE_CHECKING:
+    from actbench.kernels.sharable import Sharable
 
 Array = NDArray[Any]
 CHUNK = 1 << 14
@@ -95,22 +96,21 @@ def contiguous(x: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def elementwise(
-    kernel: Callable[..., bool],
+    kernel: Sharable,
     params: tuple[Any, ...],
     out: Array,
     inputs: Sequence[Array],
     threads: int | None,
-    dtype: np.dtype[Any] | None = None,
+    dtype: np.dtype[Any],
 ) -> None:
     """Run an elementwise kernel of operands in ``dtype`` over arrays of any layout, byte order and real dtype.
 
-    Contiguous arrays of that dtype go to the kernel as they are, in chunks a thread. Everything else goes through
-    NumPy's buffered iterator, which converts a chunk at a time: nothing is copied whole.
+    Contiguous arrays of that dtype go to the kernel as they are. Everything else goes through NumPy's buffered
+    iterator, which converts a chunk at a time: nothing is copied whole.
     """
-    dtype = compute_dtype(out.dtype) if dtype is None else dtype
     flat = _flat((out, *inputs), dtype)
     if flat is not None:
-        _in_chunks(lambda target, sources: kernel(target, params, *sources), flat, threads)
+        kernel.run(flat[0], params, tuple(flat[1:]), threads, out.size)
         return
     if out.size == 0:
         return
@@ -129,18 +129,7 @@ def elementwise(
     with iterator:
         for chunks in iterator:
             *sources, target = (x.view(dtype) for x in chunks)
-            kernel(target, params, *sources)
-
-
-def _in_chunks(
-    call: Callable[[Array, tuple[Array, ...]], object], flat: Sequence[Array], threads: int | None
-) -> None:
-    target, *sources = flat
-
-    def prepare(start: int, stop: int) -> Callable[[], object]:
-        return partial(call, target[start:stop], tuple(x[start:stop] for x in sources))
-
-    pool.run(prepare, target.size, threads, least=pool.ELEMENTS)
+            kernel.alone(target, params, tuple(sources))
 
 
 def _flat(arrays: Sequence[Array], dtype: np.dtype[Any]) -> list[Array] | None:

@@ -16,13 +16,14 @@ from actbench.catalog.declaration import Declaration, Param
 from actbench.catalog.errors import ParameterError, UsageError
 from actbench.kernels import threads as pool
 from actbench.kernels.arrays import Array, dtype_named, elementwise
+from actbench.kernels.sharable import Pieces, Sharable, elements
 from actbench.kernels.workload import Compilation, Order, Workload
 
 if TYPE_CHECKING:
     from actbench.kernels.compiler import Kernel
 
-_Ready = tuple[Callable[..., bool], tuple[Any, ...], Callable[..., bool] | None, Callable[[Array], Array]]
-"""A kernel's call, its parameters, its call in several threads if it has one, and what makes the result's array."""
+_Ready = tuple[Callable[..., bool], Callable[..., bool], tuple[Any, ...], Callable[[Array], Array]]
+"""A kernel's call in one thread and in several, its parameters, and what makes the result's array."""
 ROW_LENGTH = 1000
 """Elements a row in synthetic workloads: the class count that softmax and cross-entropy are known by."""
 
@@ -42,7 +43,7 @@ class Function(ABC):
 
     def __init__(self, declaration: Declaration) -> None:
         self.declaration = declaration
-        self._kernels: dict[tuple[Any, ...], Kernel] = {}
+        self._kernels: dict[tuple[Any, ...], Sharable] = {}
 
     def __repr__(self) -> str:
         return f"<actbench {self.kind} {self.name}>"
@@ -133,10 +134,10 @@ class Function(ABC):
     def compile(self, pass_: str, dtype: Any) -> Compilation:
         """Make the kernel of a pass ready; what its compilation cost, and whether it was on disk."""
         self.check_pass(pass_)
-        return self._pass_kernel(pass_, as_dtype(dtype)).compilation
+        return self._pass_kernel(pass_, as_dtype(dtype)).kernel(False).compilation
 
     @abstractmethod
-    def _pass_kernel(self, pass_: str, dtype: np.dtype[Any]) -> Kernel: ...
+    def _pass_kernel(self, pass_: str, dtype: np.dtype[Any]) -> Sharable: ...
 
     def check_pass(self, pass_: str) -> None:
         """Raise UsageError unless the function has that pass."""
@@ -174,16 +175,15 @@ class Function(ABC):
         params: tuple[Any, ...],
         options: tuple[Any, ...] = (),
         variant: object = None,
-        together: bool = False,
-    ) -> Kernel:
+        pieces: Pieces = elements,
+    ) -> Sharable:
         """The kernel of a template; ``operands`` names the array types, the output first.
 
         The types of the parameters are those of ``params``, the tuple that the kernel will be called with;
-        ``variant`` tells apart what ``operands`` may name for one template (class indices or probabilities);
-        ``together`` is one that several threads share.
+        ``variant`` tells apart what ``operands`` may name for one template (class indices or probabilities).
         """
         kinds = tuple(p.dtype.name for p in params)
-        key = (template, bodies, dtype.name, kinds, options, variant, together)
+        key = (template, bodies, dtype.name, kinds, options, variant)
         kernel = self._kernels.get(key)
         if kernel is None:
             import numba
@@ -191,24 +191,24 @@ class Function(ABC):
             from actbench.kernels import compiler, loops, row_templates, templates
 
             numbers = numba.types.Tuple([numba.from_dtype(p.dtype) for p in params])
-            factory = getattr(row_templates, template, None) or getattr(templates, template)
-            borrowed = template in row_templates.BORROWED
+            loop = getattr(row_templates, template, None) or getattr(templates, template)
+            borrowed = template not in row_templates.TYPED
             out, *inputs = operands(compiler.operand if borrowed else compiler.array, dtype)
-            if borrowed:
-                inputs = [numba.types.UniTuple(inputs[0], len(inputs))]
             if template in row_templates.SUMS:
                 out = compiler.array(np.float64, output=True)
-            if borrowed:
-                factory = loops.together(factory) if together else loops.alone(factory)
-            kernel = compiler.compile_kernel(
-                factory,
-                bodies,
-                dtype,
-                (out, numbers, *inputs, *(numba.types.int64,) * (3 * together)),
-                scalars=self._scalars,
-                options=options,
-            )
-            self._kernels[key] = kernel
+            types = (out, numbers, numba.types.Tuple(inputs))
+
+            def compiled(together: bool) -> Kernel:
+                return compiler.compile_kernel(
+                    loops.together(loop) if together else loops.alone(loop),
+                    bodies,
+                    dtype,
+                    (*types, *(numba.types.int64,) * (3 * together)),
+                    scalars=self._scalars,
+                    options=options,
+                )
+
+            kernel = self._kernels[key] = Sharable(compiled, pieces)
         return kernel
 
 
@@ -239,14 +239,14 @@ class Remembering(Function):
             except TypeError:  # a parameter without a hash, such as an array
                 ready = None
             if ready is not None:
-                call, params, spread, empty = ready
+                alone, shared, params, empty = ready
                 target = empty(x) if out is None else out
                 count = pool.default if threads is None else threads
                 # The kernel itself looks at shapes, order and overlap, and declines what it cannot do.
                 if count == 1 or (x.size < pool.SHARED and count > 1):
-                    if call(target, params, operands):
+                    if alone(target, params, operands):
                         return target
-                elif spread is not None and spread(target, params, operands, count):
+                elif shared(target, params, operands, count):
                     return target
         return self._map(pass_, operands, out, threads, given)
 
@@ -266,15 +266,14 @@ class Remembering(Function):
         pass_: Any,
         dtype: np.dtype[Any],
         given: Mapping[str, Any],
-        call: Callable[..., bool],
+        runs: tuple[Callable[..., bool], Callable[..., bool]],
         params: tuple[Any, ...],
-        spread: Callable[..., bool] | None = None,
         empty: Callable[[Array], Array] = empty_like,
     ) -> None:
         """Keep a kernel and its parameters at hand: to check and convert them anew costs a call 15 us.
 
-        Both calls take (out, params, operands), ``spread`` the number of threads too, and are False where they decline;
-        ``empty`` makes the result's array from x.
+        ``runs`` are ``alone`` and ``shared`` of a Sharable, or take what these do; ``empty`` makes the result's array
+        from x.
         """
         ready = self._ready[pass_]
         if len(ready) > 256:
@@ -283,43 +282,26 @@ class Remembering(Function):
         # -0.0 and 0.0 are one key, but two slopes; an array is no key at all.
         with contextlib.suppress(TypeError, ValueError):
             if 0 not in given.values():
-                ready[key] = call, params, spread, empty
-
-
-class Shared:
-    """A kernel that several threads share, compiled when it is first called: over elements."""
-
-    def __init__(self, kernel: Callable[[], Kernel]) -> None:
-        self._kernel = kernel
-        self._entry: Callable[..., bool] | None = None
-
-    def __call__(self, out: Array, params: tuple[Any, ...], inputs: tuple[Array, ...], threads: int) -> bool:
-        """What the kernel returns: False where it declines its operands."""
-        entry = self._entry
-        if entry is None:
-            entry = self._entry = self._kernel().entry
-        return pool.together(entry, out, params, inputs, *self._pieces(out, inputs), threads)
-
-    def _pieces(self, out: Array, inputs: tuple[Array, ...]) -> tuple[int, int]:
-        """How many units there are, and of how many a part is a multiple."""
-        return out.size, pool.GRAIN
+                ready[key] = *runs, params, empty
 
 
 def prepared_call(
-    kernel: Kernel,
-    shared: Shared,
+    kernel: Sharable,
     params: tuple[Any, ...],
     out: Array,
     inputs: tuple[Array, ...],
     order: Order,
 ) -> Callable[[], object]:
     """The call of an elementwise kernel with the least beside it."""
+    run, threads = (
+        (kernel.alone, ())
+        if order.threads == 1 or out.size < pool.SHARED
+        else (kernel.shared, (order.threads,))
+    )
     # Tried once: it declines the user's data where they are not contiguous.
-    if order.threads == 1 and kernel.entry(out, params, inputs):
-        return partial(kernel.entry, out, params, inputs)
-    if out.size >= pool.SHARED and order.threads > 1 and shared(out, params, inputs, order.threads):
-        return partial(shared, out, params, inputs, order.threads)
-    return partial(elementwise, kernel.call, params, out, inputs, order.threads, order.dtype)
+    if run(out, params, inputs, *threads):
+        return partial(run, out, params, inputs, *threads)
+    return partial(elementwise, kernel, params, out, inputs, order.threads, order.dtype)
 
 
 def as_dtype(dtype: Any) -> np.dtype[Any]:

@@ -50,12 +50,10 @@ _OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False, "no_cfu
 class Kernel:
     """A compiled kernel of one signature, and what it cost to compile."""
 
-    call: Callable[..., Any]
-    """Takes (out, params, *inputs)."""
     entry: Callable[..., Any]
     """The compiled code without Numba's look at the types, which costs 200 ns and is the caller's to know.
 
-    Elementwise ones take (out, params, inputs) and look at their operands themselves: False where they decline.
+    Those of ``loops`` take (out, params, inputs) and return False where they decline their operands.
     """
     compilation: Compilation
     key: str
@@ -197,9 +195,4 @@ def compile_kernel(
             entry = dispatcher.compile(signature)
         dispatcher.disable_compile()
     seconds = cache.entry[0] if cache.entry is not None else cache.seconds
-
-    def elementwise(out: Any, params: Any, *inputs: Any) -> Any:
-        return entry(out, params, inputs)
-
-    call = elementwise if isinstance(signature[0], Operand) else dispatcher
-    return Kernel(call, entry, Compilation(seconds, cached), key, dispatcher)
+    return Kernel(entry, Compilation(seconds, cached), key, dispatcher)

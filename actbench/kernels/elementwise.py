@@ -10,12 +10,12 @@ import numpy as np
 from actbench.catalog.errors import InfeasibleError, ParameterError, UsageError
 from actbench.kernels import arrays
 from actbench.kernels.arrays import Array, compute_dtype
-from actbench.kernels.base import Remembering, Shared, prepared_call
-from actbench.kernels.reduce import total
+from actbench.kernels.base import Remembering, prepared_call
+from actbench.kernels.reduce import spans, total
 from actbench.kernels.workload import Order, Workload
 
 if TYPE_CHECKING:
-    from actbench.kernels.compiler import Kernel
+    from actbench.kernels.sharable import Sharable
 
 
 class Elementwise(Remembering):
@@ -107,9 +107,9 @@ class Elementwise(Remembering):
         dtype = arrays.result_dtype(self.name, *operands)
         kernel, params, streams = self._prepared(pass_, wrt, dtype, operands, given)
         target = arrays.output(self.name, operands[-1], dtype, out)
-        arrays.elementwise(kernel.call, params, target, streams, threads, dtype)
+        arrays.elementwise(kernel, params, target, streams, threads, dtype)
         if streams is operands and wrt == "x":
-            self._remember(pass_, dtype, given, kernel.entry, params, self._shared(pass_, dtype, given))
+            self._remember(pass_, dtype, given, (kernel.alone, kernel.shared), params)
         return arrays.result(target, out)
 
     def _prepared(
@@ -119,8 +119,7 @@ class Elementwise(Remembering):
         dtype: np.dtype[Any],
         operands: tuple[Array, ...],
         given: Mapping[str, Any],
-        together: bool = False,
-    ) -> tuple[Kernel, tuple[Any, ...], tuple[Array, ...]]:
+    ) -> tuple[Sharable, tuple[Any, ...], tuple[Array, ...]]:
         """The kernel, its scalar parameters, and its operands with an array parameter among them."""
         x = operands[-1]
         values = self._numbers(x, given)
@@ -142,7 +141,6 @@ class Elementwise(Remembering):
             lambda array, d: (array(d, output=True), *(array(d),) * streams),
             params,
             options,
-            together=together,
         )
         # Python's own floats: a NumPy scalar costs 15 ns more to unpack.
         return kernel, tuple(float(p) for p in params), operands
@@ -155,19 +153,16 @@ class Elementwise(Remembering):
         value: Any = values.get(wrt)
         body = self._gradient_body(wrt)
         if np.ndim(value) == 0:
-            params = tuple(compute_dtype(dtype).type(v) for v in values.values())
             compute = compute_dtype(dtype)
-
-            def kernel(together: bool) -> Kernel:
-                return self._kernel(
-                    "sum_of_products",
-                    (body,),
-                    compute,
-                    lambda array, d: (array(d, output=True), array(d), array(d)),
-                    params,
-                    together=together,
-                )
-
+            params = tuple(compute.type(v) for v in values.values())
+            kernel = self._kernel(
+                "sum_of_products",
+                (body,),
+                compute,
+                lambda array, d: (array(d, output=True), array(d), array(d)),
+                params,
+                pieces=spans,
+            )
             return dtype.type(total(kernel, params, (g, x), compute, threads))
         products = self._map("backward", (g, x), None, threads, given, wrt)
         shape = np.shape(value)
@@ -178,24 +173,16 @@ class Elementwise(Remembering):
             np.add.reduce(products, axis=axes, dtype=np.float64, keepdims=True).reshape(shape).astype(dtype)
         )
 
-    def _pass_kernel(self, pass_: str, dtype: np.dtype[Any]) -> Kernel:
-        return self._prepared(pass_, "x", dtype, self._few(pass_, dtype), {})[0]
-
-    def _shared(self, pass_: str, dtype: np.dtype[Any], given: Mapping[str, Any]) -> Shared:
-        few = self._few(pass_, dtype)
-        return Shared(lambda: self._prepared(pass_, "x", dtype, few, given, together=True)[0])
-
-    def _few(self, pass_: str, dtype: np.dtype[Any]) -> tuple[Array, ...]:
-        """Operands of one element."""
-        return (np.zeros(1, dtype),) * (self._streams[pass_] - 1)
+    def _pass_kernel(self, pass_: str, dtype: np.dtype[Any]) -> Sharable:
+        few = (np.zeros(1, dtype),) * (self._streams[pass_] - 1)
+        return self._prepared(pass_, "x", dtype, few, {})[0]
 
     def _workload(self, order: Order) -> Workload:
         x = order.operand(self.declaration.domain)
         operands = (x,) if order.pass_ != "backward" else (order.draw(x.size).reshape(x.shape), x)
         out = np.zeros(x.shape, order.dtype)
         kernel, params, streams = self._prepared(order.pass_, "x", order.dtype, operands, {})
-        shared = self._shared(order.pass_, order.dtype, {})
-        call = prepared_call(kernel, shared, params, out, streams, order)
+        call = prepared_call(kernel, params, out, streams, order)
         nbytes = x.size * order.dtype.itemsize
         return Workload(
             call,

@@ -15,15 +15,14 @@ from actbench.catalog import primitives
 from actbench.catalog.declaration import REDUCTIONS, Declaration
 from actbench.catalog.errors import InfeasibleError, UsageError
 from actbench.kernels import arrays
-from actbench.kernels import threads as pool
 from actbench.kernels.arrays import Array, compute_dtype, contiguous
-from actbench.kernels.base import ROW_LENGTH, Function, Remembering, Shared, prepared_call
-from actbench.kernels.reduce import rounded_once, total
-from actbench.kernels.rowwise import SHORT, check_axis, takes_blocks
+from actbench.kernels.base import ROW_LENGTH, Function, Remembering, prepared_call
+from actbench.kernels.reduce import rounded_once, spans, total
+from actbench.kernels.rowwise import SHORT, check_axis, row_pieces, takes_blocks
 from actbench.kernels.workload import Order, Workload
 
 if TYPE_CHECKING:
-    from actbench.kernels.compiler import Kernel
+    from actbench.kernels.sharable import Sharable
 
 
 class Loss(Function):
@@ -42,8 +41,6 @@ class Loss(Function):
     def __call__(self, pred: Any, target: Any, reduction: str | None = None, **params: Any) -> Any: ...
 
 
-_SHARED = pool.ELEMENTS
-"""Logits from which two threads of the pool pay: an element takes two to three times as long as that of a copy."""
 _CHEAP = {"fabs", "floor", "copysign", "maximum", "minimum"}
 _CLASS = np.dtype(np.int64)
 _COMMON = (np.dtype(np.float32), np.dtype(np.float64))
@@ -63,7 +60,7 @@ class PairwiseLoss(Remembering, Loss):
 
     def __init__(self, declaration: Declaration) -> None:
         super().__init__(declaration)
-        self._sums: dict[tuple[np.dtype[Any], bool], Kernel] = {}
+        self._sums: dict[np.dtype[Any], Sharable] = {}
         self._defaults: dict[np.dtype[Any], tuple[Any, ...]] = {}
 
     def __call__(
@@ -118,12 +115,11 @@ class PairwiseLoss(Remembering, Loss):
         numbers = self._numbers(given, compute_dtype(dtype))
         kernel, params = self._element_kernel(template, dtype, numbers, pred, *reduced)
         result = arrays.output(self.name, pred, dtype, out)
-        arrays.elementwise(kernel.call, params, result, (pred, target), threads, dtype)
+        arrays.elementwise(kernel, params, result, (pred, target), threads, dtype)
         if self._members:
             self._check_members(target, np.add.reduce(result, axis=None))
-        runs = kernel.entry, self._shared(template, dtype, numbers, *reduced)
-        call, spread = (self._at_once(run, *reduced) for run in runs)
-        self._remember(pass_, dtype, given, call, tuple(map(float, numbers)), spread)
+        runs = self._at_once(kernel.alone, *reduced), self._at_once(kernel.shared, *reduced)
+        self._remember(pass_, dtype, given, runs, tuple(map(float, numbers)))
         return arrays.result(result, out)
 
     def _element_kernel(
@@ -134,8 +130,7 @@ class PairwiseLoss(Remembering, Loss):
         pred: Array,
         reduction: str = "none",
         wrt: str = "pred",
-        together: bool = False,
-    ) -> tuple[Kernel, tuple[Any, ...]]:
+    ) -> tuple[Sharable, tuple[Any, ...]]:
         """The kernel of the losses or of their gradients, and its parameters."""
         body = self.declaration.forward
         if template == "loss_backward":
@@ -148,21 +143,8 @@ class PairwiseLoss(Remembering, Loss):
             lambda array, d: (array(d, output=True), array(d), array(d)),
             numbers,
             options=self._members,
-            together=together,
         )
         return kernel, numbers
-
-    def _shared(
-        self,
-        template: str,
-        dtype: np.dtype[Any],
-        numbers: tuple[Any, ...],
-        reduction: str = "none",
-        wrt: str = "pred",
-    ) -> Shared:
-        few = np.zeros(1, dtype)
-        kernel = functools.partial(self._element_kernel, template, dtype, numbers, few, reduction, wrt)
-        return Shared(lambda: kernel(together=True)[0])
 
     def _at_once(self, run: Callable[..., bool], reduction: str = "", wrt: str = "") -> Callable[..., bool]:
         """How a kernel is run, with what a call adds to it: the factor of the reduction, a look at the labels."""
@@ -225,29 +207,28 @@ class PairwiseLoss(Remembering, Loss):
             self._defaults[dtype] = numbers
         return numbers
 
-    def _sum_kernel(self, dtype: np.dtype[Any], params: tuple[Any, ...], together: bool = False) -> Kernel:
-        kernel = self._sums.get((dtype, together))
+    def _sum_kernel(self, dtype: np.dtype[Any], params: tuple[Any, ...]) -> Sharable:
+        kernel = self._sums.get(dtype)
         if kernel is None:
             body = self.declaration.forward
             wide = dtype.itemsize == 4 and _is_arithmetic(body)
-            kernel = self._sums[dtype, together] = self._kernel(
+            kernel = self._sums[dtype] = self._kernel(
                 "wide_loss_sum" if wide else "loss_sum",
                 (body,),
                 np.dtype(np.float64) if wide else dtype,
                 lambda array, d: (array(dtype, output=True), array(dtype), array(dtype)),
                 params,
                 options=self._members,
-                together=together,
+                pieces=spans,
             )
         return kernel
 
     def _sum(
         self, pred: Array, target: Array, dtype: np.dtype[Any], params: tuple[Any, ...], threads: int | None
     ) -> np.float64:
-        kernel = functools.partial(self._sum_kernel, dtype, params)
-        return total(kernel, params, (pred, target), dtype, threads)
+        return total(self._sum_kernel(dtype, params), params, (pred, target), dtype, threads)
 
-    def _pass_kernel(self, pass_: str, dtype: np.dtype[Any]) -> Kernel:
+    def _pass_kernel(self, pass_: str, dtype: np.dtype[Any]) -> Sharable:
         numbers = self._numbers({}, compute_dtype(dtype))
         if pass_ == "forward":
             return self._sum_kernel(compute_dtype(dtype), numbers)
@@ -264,8 +245,7 @@ class PairwiseLoss(Remembering, Loss):
             return Workload(total_, pred.size, 2 * nbytes, 0, {"pred": pred, "target": target})
         out = np.zeros(pred.shape, order.dtype)
         kernel, params = self._element_kernel("loss_backward", order.dtype, numbers, pred, "mean")
-        shared = self._shared("loss_backward", order.dtype, numbers, "mean", "pred")
-        call = prepared_call(kernel, shared, params, out, (pred, target), order)
+        call = prepared_call(kernel, params, out, (pred, target), order)
         return Workload(call, pred.size, 2 * nbytes, nbytes, {"pred": pred, "target": target, "out": out})
 
 
@@ -277,8 +257,8 @@ class ClassificationLoss(Loss):
 
     def __init__(self, declaration: Declaration) -> None:
         super().__init__(declaration)
-        # The kernel's call and its parameters, by pass, whether its rows are short, and dtype.
-        self._ready: dict[tuple[str, bool, np.dtype[Any]], tuple[Callable[..., Any], tuple[Any, ...]]] = {}
+        # The kernel and its parameters, by pass, whether its rows are short, and dtype.
+        self._ready: dict[tuple[str, bool, np.dtype[Any]], tuple[Sharable, tuple[Any, ...]]] = {}
 
     def __call__(
         self,
@@ -357,18 +337,15 @@ class ClassificationLoss(Loss):
             or target.shape != (count,)
             or not (pred.flags.carray and target.flags.carray)
             or axis not in (-1, 1)
-            or not 1
-            <= (pool.default if threads is None else threads)
-            <= (1 if pred.size >= _SHARED else 1024)
         ):
             return None
-        entry, params = ready
+        kernel, params = ready
         if pass_ == "forward":
             out = np.empty(count)
         else:
             out, params = np.empty_like(pred), (1 / count if mean else 1.0, *params)
-        found = entry(out, params, pred, target, _ones(classes, pred.dtype))
-        return out if found == count else None
+        inputs = pred, target, _ones(classes, pred.dtype), True
+        return out if kernel.run(out, params, inputs, threads, pred.size) else None
 
     def _run(
         self, pass_: str, body: Any, rows: _ClassRows, out: Array, threads: int | None, *scale: float
@@ -377,18 +354,10 @@ class ClassificationLoss(Loss):
         short = rows.pred.shape[1] <= SHORT
         kernel = self._row_kernel(pass_, body, rows.compute, rows.target, params, short)
         if rows.plain and body is self._pass(pass_)[1]:
-            self._ready[pass_, short, rows.dtype] = kernel.entry, rows.params
-
-        def prepare(start: int, stop: int) -> Callable[[], object]:
-            part = slice(start, stop)
-            return functools.partial(
-                kernel.entry, out[part], params, rows.pred[part], rows.target[part], rows.weight
-            )
-
+            self._ready[pass_, short, rows.dtype] = kernel, rows.params
+        inputs = rows.pred, rows.target, rows.weight, False
         if rows.pred.size:
-            width = rows.pred.shape[1]
-            grain, least = max(1, pool.GRAIN // width), max(1, _SHARED // 2 // width)
-            pool.run(prepare, rows.pred.shape[0], threads, grain=grain, least=least)
+            kernel.run(out, params, inputs, threads, rows.pred.size)
 
     def _row_kernel(
         self,
@@ -398,7 +367,9 @@ class ClassificationLoss(Loss):
         target: Array,
         params: tuple[Any, ...],
         short: bool = False,
-    ) -> Kernel:
+    ) -> Sharable:
+        from numba import types
+
         template = self._templates[pass_]
         if short and target.ndim == 1 and takes_blocks(body):
             template = template.replace("row", "block")
@@ -411,12 +382,14 @@ class ClassificationLoss(Loss):
                 array(d, 2),
                 array(target.dtype, target.ndim),
                 array(d),
+                types.boolean,
             ),
             params,
             variant=(target.dtype.name, target.ndim),
+            pieces=row_pieces(template, 0),
         )
 
-    def _pass_kernel(self, pass_: str, dtype: np.dtype[Any]) -> Kernel:
+    def _pass_kernel(self, pass_: str, dtype: np.dtype[Any]) -> Sharable:
         body = self._pass(pass_)[1]
         params = self.row_params(self.declaration.numbers(self.declaration.defaults), dtype)
         scale = (dtype.type(1),) if pass_ == "backward" else ()
@@ -439,13 +412,11 @@ class ClassificationLoss(Loss):
             out, scale = np.zeros(pred.shape[0]), tuple[float, ...]()
         else:
             out, scale = np.zeros(pred.shape, rows.compute), (1 / pred.shape[0],)
-        call = functools.partial(self._run, order.pass_, body, rows, out, order.threads, *scale)
-        if order.threads == 1:
-            params = (*map(rows.compute.type, scale), *rows.params)
-            kernel = self._row_kernel(
-                order.pass_, body, rows.compute, rows.target, params, pred.shape[1] <= SHORT
-            )
-            call = functools.partial(kernel.entry, out, params, rows.pred, rows.target, rows.weight)
+        params = (*map(rows.compute.type, scale), *rows.params)
+        short = pred.shape[1] <= SHORT
+        kernel = self._row_kernel(order.pass_, body, rows.compute, rows.target, params, short)
+        inputs = rows.pred, rows.target, rows.weight, True
+        call = functools.partial(kernel.run, out, params, inputs, order.threads, pred.size)
         return Workload(
             call,
             pred.size,
@@ -592,20 +563,13 @@ class SequenceLoss(Loss):
         scale: tuple[Array, ...],
         threads: int | None,
     ) -> None:
-        call = self._sequence_kernel(template, body, batch.compute, batch.params).call
-
-        def prepare(a: int, b: int) -> Callable[[], object]:
-            part = out[:, a:b] if out.ndim == 3 else out[a:b]
-            scales = tuple(s[a:b] for s in scale)
-            lengths = batch.input_lengths[a:b], batch.target_lengths[a:b]
-            scores = batch.scores[:, a:b]
-            return functools.partial(call, part, batch.params, *scales, scores, batch.labels[a:b], *lengths)
-
-        pool.run(prepare, batch.scores.shape[1], threads, grain=1)
+        kernel = self._sequence_kernel(template, body, batch.compute, batch.params)
+        inputs = *scale, batch.scores, batch.labels, batch.input_lengths, batch.target_lengths
+        kernel.run(out, batch.params, inputs, threads, batch.scores.size)
 
     def _sequence_kernel(
         self, template: str, body: Any, dtype: np.dtype[Any], params: tuple[Any, ...]
-    ) -> Kernel:
+    ) -> Sharable:
         backward = template == "sequences_backward"
         return self._kernel(
             template,
@@ -620,9 +584,10 @@ class SequenceLoss(Loss):
                 array(np.int64),
             ),
             params,
+            pieces=_sequences,
         )
 
-    def _pass_kernel(self, pass_: str, dtype: np.dtype[Any]) -> Kernel:
+    def _pass_kernel(self, pass_: str, dtype: np.dtype[Any]) -> Sharable:
         template, body = self._pass(pass_)
         params = self.row_params(self.declaration.numbers(self.declaration.defaults), dtype)
         return self._sequence_kernel(template, body, dtype, params)
@@ -657,6 +622,11 @@ class SequenceLoss(Loss):
             bytes_written=out.nbytes,
             arrays={"pred": data, "target": labels, "out": out},
         )
+
+
+def _sequences(out: Array, inputs: tuple[Array, ...]) -> tuple[int, int]:
+    """The pieces of a batch."""
+    return inputs[-1].size, 1
 
 
 class _Batch:

@@ -7,50 +7,40 @@ the error of every addition kept, float32 terms as they are, whose own rounding 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from actbench.kernels import threads as pool
 from actbench.kernels.arrays import Array, contiguous
 
 if TYPE_CHECKING:
-    from actbench.kernels.compiler import Kernel
+    from actbench.kernels.sharable import Sharable
 
 SPAN = 1 << 16
 """Elements a partial sum: fixed, so that a sum does not depend on the number of threads."""
 
 
+def spans(partials: Array, inputs: tuple[Array, ...]) -> tuple[int, int]:
+    """The pieces of a sum."""
+    return partials.size // 2, 1
+
+
 def total(
-    kernel: Callable[[bool], Kernel],
+    kernel: Sharable,
     params: tuple[Any, ...],
     inputs: tuple[Array, ...],
     dtype: np.dtype[Any],
     threads: int | None,
 ) -> np.float64:
-    """The sum that a partial-sum kernel computes over its inputs, arrays of one shape in ``dtype``, in float64.
-
-    ``kernel`` is asked for the one for a single thread, or for that which several share.
-    """
+    """The sum that a partial-sum kernel computes over its inputs, arrays of one shape in ``dtype``, in float64."""
     size = inputs[0].size
-    spans = -(-size // SPAN)
-    partials = np.empty(2 * spans)
-    count = pool.default if threads is None else threads
-    together = size >= pool.SHARED and count != 1
-    entry = kernel(together).entry
-    run = partial(pool.together, units=spans, threads=count, grain=1) if together else _alone
+    partials = np.empty(2 * -(-size // SPAN))
     # The kernel itself looks at shapes and order, and declines what it cannot do.
-    if inputs[0].dtype is not dtype or not run(entry, partials, params, inputs):
-        run(entry, partials, params, _flat(inputs, dtype))
+    if inputs[0].dtype is not dtype or not kernel.run(partials, params, inputs, threads, size):
+        kernel.run(partials, params, _flat(inputs, dtype), threads, size)
     if size <= SPAN:
         return partials[0] + partials[1] if size else np.float64(0)
     return np.float64(rounded_once(partials))
-
-
-def _alone(entry: Callable[..., bool], *operands: Any) -> bool:
-    return entry(*operands)
 
 
 def rounded_once(terms: Array) -> float:

@@ -212,6 +212,17 @@ def _counts_of(target: Any, r: Any, classes: Any) -> Any:
     return lambda target, r, classes: 0 <= target[r] < classes
 
 
+def of_row(target: Any, r: Any) -> Any: ...
+
+
+@_chosen(of_row)  # type: ignore[untyped-decorator]
+def _of_row_of(target: Any, r: Any) -> Any:
+    """The target of a row: its class, or its probabilities."""
+    if target.ndim == 2:
+        return lambda target, r: lanes.row(target, r)
+    return lambda target, r: target[r]
+
+
 @inline
 def block(rows: Any) -> Any:
     """Zeros for 16 rows side by side, for as many columns as are moved at once, in the kernel's own frame.

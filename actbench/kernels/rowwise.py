@@ -16,11 +16,11 @@ from actbench.catalog.errors import InfeasibleError, UsageError
 from actbench.kernels import arrays
 from actbench.kernels import threads as pool
 from actbench.kernels.arrays import Array, compute_dtype, contiguous, plain
-from actbench.kernels.base import ROW_LENGTH, Remembering, Shared
+from actbench.kernels.base import ROW_LENGTH, Remembering
 from actbench.kernels.workload import Order, Workload
 
 if TYPE_CHECKING:
-    from actbench.kernels.compiler import Kernel
+    from actbench.kernels.sharable import Pieces, Sharable
 
 
 SHORT = 32
@@ -40,17 +40,16 @@ def check_axis(function: str, x: Array, axis: int) -> None:
         raise UsageError(f"{function}: axis={axis} does not exist in an array of shape {x.shape}")
 
 
-class RowShare(Shared):
-    """A kernel over rows that several threads share."""
+def row_pieces(template: str, matrix: int) -> Pieces:
+    """The pieces of a pass over rows; ``matrix`` is the place of an input whose rows count."""
+    least = BLOCK_ROWS if template.startswith("block") else 1
 
-    def __init__(self, template: str, kernel: Callable[..., Kernel]) -> None:
-        super().__init__(functools.partial(kernel, together=True))
-        self._least = BLOCK_ROWS if template.startswith("blocks") else 1
-
-    def _pieces(self, out: Array, inputs: tuple[Array, ...]) -> tuple[int, int]:
-        x, least = inputs[-1], self._least
+    def pieces(out: Array, inputs: tuple[Array, ...]) -> tuple[int, int]:
+        x = inputs[matrix]
         width = max(1, x.shape[-1])
         return x.size // width, -(-max(least, pool.GRAIN // width) // least) * least
+
+    return pieces
 
 
 class Rowwise(Remembering):
@@ -135,14 +134,13 @@ class Rowwise(Remembering):
             template = self._template("backward" if gradient else "forward", body, x.shape[axis])
             compute = compute_dtype(dtype)
             params = self.row_params(values, compute)
-            kernel = functools.partial(self._row_kernel, template, body, compute, params)
-            share = RowShare(template, kernel)
-            self._rows(kernel, share, params, operands, target, axis, threads)
+            kernel = self._row_kernel(template, body, compute, params)
+            self._rows(kernel, params, operands, target, axis, threads)
             if dtype == compute and template == pass_ and wrt == "x":
                 # Python's own numbers: a NumPy scalar costs 15 ns more to unpack.
                 numbers = tuple(p.item() for p in params)
                 empty = np.empty_like if gradient else self._empty(numbers)
-                self._remember(template, dtype, given, kernel().entry, numbers, share, empty)
+                self._remember(template, dtype, given, (kernel.alone, kernel.shared), numbers, empty)
         return arrays.result(target, out)
 
     def _values(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,8 +174,7 @@ class Rowwise(Remembering):
 
     def _rows(
         self,
-        kernel: Callable[[], Kernel],
-        share: RowShare,
+        kernel: Sharable,
         params: tuple[Any, ...],
         operands: tuple[Array, ...],
         target: Array,
@@ -194,11 +191,7 @@ class Rowwise(Remembering):
             if inside
             else np.empty((matrices[-1].shape[0], rows.shape[-1]), dtype)
         )
-        count = pool.default if threads is None else threads
-        if count == 1 or matrices[-1].size < pool.SHARED:
-            kernel().entry(result, params, matrices)
-        else:
-            share(result, params, matrices, count)
+        kernel.run(result, params, matrices, threads, matrices[-1].size)
         if not inside:
             rows[...] = result.reshape(rows.shape)
 
@@ -212,8 +205,7 @@ class Rowwise(Remembering):
         body: Callable[..., Any],
         dtype: np.dtype[Any],
         params: tuple[Any, ...],
-        together: bool = False,
-    ) -> Kernel:
+    ) -> Sharable:
         rule, used = self._length
         inputs = 2 if template.endswith("backward") else 1
         return self._kernel(
@@ -223,10 +215,10 @@ class Rowwise(Remembering):
             lambda array, d: (array(d, output=True), *(array(d),) * inputs),
             params,
             options=(used,),
-            together=together,
+            pieces=row_pieces(template, -1),
         )
 
-    def _pass_kernel(self, pass_: str, dtype: np.dtype[Any]) -> Kernel:
+    def _pass_kernel(self, pass_: str, dtype: np.dtype[Any]) -> Sharable:
         template, body = self._pass(pass_)
         return self._row_kernel(template, body, dtype, self.row_params(self._values({}), dtype))
 
@@ -248,13 +240,13 @@ class Rowwise(Remembering):
         body, compute = self._pass(order.pass_)[1], compute_dtype(order.dtype)
         template = self._template(order.pass_, body, x.shape[-1])
         params = self.row_params(values, compute)
-        kernel = functools.partial(self._row_kernel, template, body, compute, params)
-        share = RowShare(template, kernel)
-        call = functools.partial(self._rows, kernel, share, params, operands, out, -1, order.threads)
+        kernel = self._row_kernel(template, body, compute, params)
+        call: Callable[[], object] = functools.partial(
+            self._rows, kernel, params, operands, out, -1, order.threads
+        )
         # Tried once: it declines the user's data where they are not contiguous.
-        entry = kernel().entry
-        if order.threads == 1 and order.dtype == compute and entry(out, params, operands):
-            call = functools.partial(entry, out, params, operands)
+        if order.dtype == compute and kernel.run(out, params, operands, order.threads, x.size):
+            call = functools.partial(kernel.run, out, params, operands, order.threads, x.size)
         return Workload(
             call,
             x.size,

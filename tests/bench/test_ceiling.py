@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 
 from actbench.bench import ceiling as module
-from actbench.bench.ceiling import STREAMS, Ceiling, _ways, fastest, kind_of, words_of
+from actbench.bench.ceiling import STREAMS, Ceiling, Way, _ways, fastest, kind_of, words_of
+from actbench.bench.clock import Call
 from actbench.kernels import threads as pool
 from actbench.kernels.workload import Workload
 
@@ -16,6 +15,12 @@ from actbench.kernels.workload import Workload
 def workload(reads: int, writes: int, size: int = 1000) -> Workload:
     arrays = {f"a{i}": np.zeros(size, np.float32) for i in range(reads + writes)}
     return Workload(lambda: None, size, 4 * size * reads, 4 * size * writes, arrays)
+
+
+def _buffers(call: Call) -> list[np.ndarray]:
+    """What a call works on."""
+    given = (a if isinstance(a, tuple) else (a,) for a in call.args)
+    return [a for arrays in given for a in arrays if isinstance(a, np.ndarray)]
 
 
 @pytest.mark.parametrize(
@@ -33,7 +38,7 @@ def test_the_ceiling_moves_the_same_bytes(reads: int, writes: int, kind: str, si
 
 def test_no_two_streams_begin_at_the_same_place_in_a_page() -> None:
     call = next(Ceiling()(workload(2, 1, 2**16)).calls)
-    places = {a.ctypes.data % 4096 for a in call.args}
+    places = {a.ctypes.data % 4096 for a in _buffers(call)}
     assert len(places) == 3, "every load would wait for a store that only looks like its own"
 
 
@@ -43,31 +48,35 @@ def test_a_loss_of_class_indices_reads_one_stream() -> None:
     assert kind_of(load) == "read"
 
 
-@pytest.mark.parametrize("size", [0, 1, 15, 16, 1000, 5000])
-def test_every_way_does_what_its_kind_says(size: int) -> None:
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("size", [0, 1, 15, 16, 1000, 5000, 40_000])
+def test_every_way_does_what_its_kind_says(size: int, threads: int) -> None:
     # Sums of so few integers are exact in any order.
     aligned = np.empty(size + 8)
     out = aligned[-aligned.ctypes.data // 8 % 8 :][:size]
     a, b = np.arange(float(size)), np.full(size, 3.0)
     for kind, expected in (("copy", a), ("triad", a + b)):
-        for way in _ways(kind):
+        for way in _ways(kind, threads):
             out[:] = -1
-            way(*(out, a, b)[: STREAMS[kind]])
+            way((out, a, b)[: STREAMS[kind]], threads)()
             assert np.array_equal(out, expected)
-    assert [way(a) for way in _ways("read")] == [a.sum()]
-    assert [way(a, b) for way in _ways("read2")] == [a.sum() + b.sum()]
+    for kind, operands in (("read", (a,)), ("read2", (a, b))):
+        (way,) = _ways(kind, threads)
+        call = way(operands, threads)
+        call()
+        assert call.args[0].sum() == sum(x.sum() for x in operands)
 
 
 @pytest.mark.parametrize("quick", [0, 1, 2])
 def test_the_fastest_way_is_the_ceiling(quick: int) -> None:
     now = 0
 
-    def way(nanoseconds: int) -> Callable[..., None]:
-        def move(*arrays: object) -> None:
+    def way(nanoseconds: int) -> Way:
+        def move() -> None:
             nonlocal now
             now += nanoseconds
 
-        return move
+        return lambda arrays, threads: move
 
     ways = [way(10 if i == quick else 11) for i in range(3)]
     sets = [(np.ones(8), np.ones(8))] * 2
@@ -90,11 +99,10 @@ def test_an_arm_takes_turns_over_buffers_that_do_not_overlap(threads: int, copie
     calls = [next(arm.calls) for _ in range(copies + 1)]
     assert calls[0] is calls[-1]
     assert (arm.name, arm.warm) == ("copy", copies == 1)
-    if threads == 1:
-        arrays = [a for call in calls[:copies] for a in call.args]
-        assert len(arrays) == 2 * copies
-        assert all(a.size == 5000 for a in arrays)
-        assert not any(np.shares_memory(a, b) for i, a in enumerate(arrays) for b in arrays[:i])
+    arrays = [a for call in calls[:copies] for a in _buffers(call)]
+    assert len(arrays) == 2 * copies
+    assert all(a.size == 5000 for a in arrays)
+    assert not any(np.shares_memory(a, b) for i, a in enumerate(arrays) for b in arrays[:i])
     for call in calls:
         call()
     next(arm.empty)()

@@ -44,7 +44,7 @@ def test_only_the_kernel_becomes_machine_code(tmp_path, monkeypatch):
     kernel = _kernel(_outer)
     assert not kernel.compilation.cached
     out = np.empty(5)
-    assert kernel.call(out, (), np.arange(5.0))
+    assert kernel.entry(out, (), (np.arange(5.0),))
     assert np.array_equal(out, 2 * np.arange(5.0) + 1)
     assert not {"_inner", "_outer"} & set(made)
     assert sum("kernel" in name for name in made) == 1
@@ -53,7 +53,7 @@ def test_only_the_kernel_becomes_machine_code(tmp_path, monkeypatch):
 def test_a_declaration_may_hold_what_the_own_functions_do_not(tmp_path, monkeypatch):
     monkeypatch.setenv("ACTBENCH_CACHE_DIR", str(tmp_path))
     out = np.empty(5)
-    assert _kernel(_with_closure).call(out, (), np.arange(5.0))
+    assert _kernel(_with_closure).entry(out, (), (np.arange(5.0),))
     assert np.array_equal(out, 2 * np.arange(5.0) + 1)
 
 

@@ -22,7 +22,7 @@ NARROW = {"float16": np.finfo(np.float16), "bfloat16": ml_dtypes.finfo(ml_dtypes
 
 
 def _kernel(name: str, dtype: str, pass_: str = "forward"):
-    return actbench.get(name)._pass_kernel(pass_, dtype_named(dtype))
+    return actbench.get(name)._pass_kernel(pass_, dtype_named(dtype)).kernel(False)
 
 
 def test_a_kernel_declines_what_it_cannot_walk():
@@ -122,7 +122,9 @@ def test_loops_compare_no_addresses(dtype: str, pass_: str, tmp_path, monkeypatc
     """Where LLVM is not told that elements are independent, it chooses a scalar loop for a call in place."""
     monkeypatch.setenv("ACTBENCH_CACHE_DIR", str(tmp_path))
     declaration = actbench.get("leaky_relu").declaration
-    kernel = type(actbench.get("leaky_relu"))(declaration)._pass_kernel(pass_, dtype_named(dtype))
+    kernel = (
+        type(actbench.get("leaky_relu"))(declaration)._pass_kernel(pass_, dtype_named(dtype)).kernel(False)
+    )
     (text,) = kernel.dispatcher.inspect_llvm().values()
     assert re.search(r"<\d+ x (float|double)>", text)
     assert "vector.memcheck" not in text
@@ -135,7 +137,7 @@ def test_loops_compare_no_addresses(dtype: str, pass_: str, tmp_path, monkeypatc
 def test_vectors_are_as_wide_as_the_processor_has_them(dtype: str, tmp_path, monkeypatch):
     monkeypatch.setenv("ACTBENCH_CACHE_DIR", str(tmp_path))
     declaration = actbench.get("silu").declaration
-    kernel = type(actbench.get("silu"))(declaration)._pass_kernel("forward", dtype_named(dtype))
+    kernel = type(actbench.get("silu"))(declaration)._pass_kernel("forward", dtype_named(dtype)).kernel(False)
     (assembly,) = kernel.dispatcher.inspect_asm().values()
     assert len(re.findall(r"\bvfn?m\w+p[sd]\s.*zmm", assembly)) > 5
 

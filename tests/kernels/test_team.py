@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import actbench
+from actbench.catalog.errors import UsageError
 from actbench.kernels import lanes, rowwise
 from actbench.kernels import threads as pool
 from actbench.kernels.operands import STREAMED
@@ -126,3 +127,64 @@ def test_rows_in_parts_are_the_same(width: int) -> None:
     assert same(f(x, threads=2), f(x))
     assert same(f(x, threads=2), f(x))
     assert same(f.backward(g, x, threads=3), f.backward(g, x))
+
+
+@pytest.mark.parametrize("width", [3, 32, 33, 1000])
+@pytest.mark.parametrize("soft", [False, True])
+def test_classes_in_parts_are_the_same(width: int, soft: bool) -> None:
+    f, rng = actbench.get("cross_entropy"), np.random.default_rng(4)
+    pred = rng.normal(size=(100_000 // width, width)).astype(np.float32)
+    target = (
+        rng.dirichlet(np.ones(width), len(pred)).astype(np.float32)
+        if soft
+        else rng.integers(0, width, len(pred))
+    )
+    weight = rng.uniform(0.5, 2, width).astype(np.float32)
+    for given in ({}, {"weight": weight}, {"weight": weight}):
+        for reduction in ("none", "mean"):
+            alone, parts = (f(pred, target, reduction, threads=n, **given) for n in (1, 3))
+            assert same(alone, parts)
+        alone, parts = (f.backward(pred, target, threads=n, **given) for n in (1, 3))
+        assert same(alone, parts)
+
+
+def test_a_row_without_a_class_counts_for_nothing_in_parts() -> None:
+    f, rng = actbench.get("cross_entropy"), np.random.default_rng(5)
+    pred, target = rng.normal(size=(5000, 10)), rng.integers(0, 10, 5000)
+    assert f(pred, target, threads=2) == f(pred, target)  # the next call is made at once
+    target[4321] = -100
+    kept = np.delete(pred, 4321, 0), np.delete(target, 4321)
+    assert f(pred, target, "none", threads=2)[4321] == 0
+    assert f(pred, target, threads=2) == pytest.approx(f(*kept), rel=1e-15)
+    target[4321] = 10
+    with pytest.raises(ValueError, match="outside"):
+        f(pred, target, threads=2)
+
+
+def test_sequences_in_parts_are_the_same() -> None:
+    f, rng = actbench.get("ctc_with_logits"), np.random.default_rng(6)
+    scores, labels = rng.normal(size=(60, 17, 40)), rng.integers(1, 40, (17, 9))
+    given = {"input_lengths": rng.integers(30, 61, 17), "target_lengths": rng.integers(0, 10, 17)}
+    for call in (f, f.backward):
+        assert same(call(scores, labels, threads=3, **given), call(scores, labels, **given))
+
+
+@pytest.mark.parametrize("pass_", ["forward", "backward"])
+def test_an_array_among_the_parameters_is_shared_out_too(pass_: str) -> None:
+    f, rng = actbench.get("prelu"), np.random.default_rng(7)
+    x = rng.normal(size=(40, 3, 1000))
+    operands = (x,) if pass_ == "forward" else (rng.normal(size=x.shape), x)
+    alone, parts = (getattr(f, pass_)(*operands, weight=np.array([0.1, 0.2, 0.3]), threads=n) for n in (1, 3))
+    assert same(alone, parts)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 2.5, "two", 1025])
+@pytest.mark.parametrize("size", [8, 2 * pool.SHARED])
+def test_threads_that_cannot_be(threads: object, size: int) -> None:
+    x = np.zeros(size)
+    for call in (
+        lambda: actbench.get("relu")(x, threads=threads),
+        lambda: actbench.get("mse")(x, x, threads=threads),
+    ):
+        with pytest.raises(UsageError, match="give an integer from 1 to 1024"):
+            call()
