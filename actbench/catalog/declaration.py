@@ -236,6 +236,8 @@ class Declaration:
             taken = tuple(inspect.signature(self.row_output).parameters)[1:]
             if taken != self.body_params[: len(taken)]:
                 raise self._fault("row_output takes the length of a row, then the first of the parameters")
+        if self.template == "sequence" and self.body_params[:1] != ("blank",):
+            raise self._fault("the first parameter of a sequence loss is blank, the class that no label is")
         bodies = dict(self.gradients)
         if callable(self.derivative):
             bodies["derivative"] = self.derivative

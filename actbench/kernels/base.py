@@ -182,8 +182,7 @@ class Function(ABC):
         The types of the parameters are those of ``params``, the tuple that the kernel will be called with;
         ``variant`` tells apart what ``operands`` may name for one template (class indices or probabilities).
         """
-        kinds = tuple(p.dtype.name for p in params)
-        key = (template, bodies, dtype.name, kinds, options, variant)
+        key = (template, bodies, dtype, tuple(p.dtype for p in params), options, variant)
         kernel = self._kernels.get(key)
         if kernel is None:
             import numba

@@ -211,11 +211,14 @@ class PairwiseLoss(Remembering, Loss):
         kernel = self._sums.get(dtype)
         if kernel is None:
             body = self.declaration.forward
-            wide = dtype.itemsize == 4 and _is_arithmetic(body)
+            template, compute = "loss_sum", dtype
+            if _is_arithmetic(body):
+                template = "wide_loss_sum" if dtype.itemsize == 4 else "arithmetic_loss_sum"
+                compute = np.dtype(np.float64)
             kernel = self._sums[dtype] = self._kernel(
-                "wide_loss_sum" if wide else "loss_sum",
+                template,
                 (body,),
-                np.dtype(np.float64) if wide else dtype,
+                compute,
                 lambda array, d: (array(dtype, output=True), array(dtype), array(dtype)),
                 params,
                 options=self._members,
@@ -509,6 +512,10 @@ class SequenceLoss(Loss):
     _streams: ClassVar = {"forward": 1, "backward": 2}
     _templates: ClassVar = {"forward": "sequences", "backward": "sequences_backward"}
 
+    def __init__(self, declaration: Declaration) -> None:
+        super().__init__(declaration)
+        self._defaults: dict[np.dtype[Any], tuple[Any, ...]] = {}
+
     def __call__(
         self, pred: Any, target: Any, reduction: str | None = None, threads: int | None = None, **params: Any
     ) -> Any:
@@ -523,7 +530,7 @@ class SequenceLoss(Loss):
         if chosen == "none":
             return (losses if batch.batched else losses[0]).astype(batch.dtype)
         if chosen == "mean":
-            losses = losses / batch.divisors
+            losses = losses / batch.divisors()
         return batch.dtype.type(np.add.reduce(losses))
 
     def backward(
@@ -540,12 +547,21 @@ class SequenceLoss(Loss):
         body = self._gradient_body(wrt)
         scale = np.ones(batch.scores.shape[1])
         if self._reduction(reduction) == "mean":
-            scale = scale / batch.divisors
+            scale = scale / batch.divisors()
         if batch.zero_infinity:
             scale[np.isinf(self._losses(batch, threads, raw=True))] = 0
         gradient = np.empty(batch.scores.shape, batch.compute)
         self._run("sequences_backward", body, batch, gradient, (scale.astype(batch.compute),), threads)
         return gradient.reshape(batch.full_shape).astype(batch.dtype, copy=False)
+
+    def numbers_of(self, values: Mapping[str, Any], dtype: np.dtype[Any], *, plain: bool) -> tuple[Any, ...]:
+        """The bodies' parameters in the dtype; ``plain`` ones, the defaults, are converted once: it takes 5 us."""
+        numbers = self._defaults.get(dtype) if plain else None
+        if numbers is None:
+            numbers = self.row_params(self.declaration.numbers(values), dtype)
+            if plain:
+                self._defaults[dtype] = numbers
+        return numbers
 
     def _losses(self, batch: _Batch, threads: int | None, *, raw: bool = False) -> Array:
         losses = np.empty(batch.scores.shape[1])
@@ -565,7 +581,8 @@ class SequenceLoss(Loss):
     ) -> None:
         kernel = self._sequence_kernel(template, body, batch.compute, batch.params)
         inputs = *scale, batch.scores, batch.labels, batch.input_lengths, batch.target_lengths
-        kernel.run(out, batch.params, inputs, threads, batch.scores.size)
+        if not kernel.run(out, batch.params, inputs, threads, batch.scores.size):
+            raise batch.wrong_label()
 
     def _sequence_kernel(
         self, template: str, body: Any, dtype: np.dtype[Any], params: tuple[Any, ...]
@@ -624,6 +641,14 @@ class SequenceLoss(Loss):
         )
 
 
+@functools.lru_cache(maxsize=16)
+def _all_alike(count: int, length: int) -> Array:
+    """The lengths of sequences that have none of their own."""
+    lengths = np.full(count, length, np.int64)
+    lengths.flags.writeable = False
+    return lengths
+
+
 def _sequences(out: Array, inputs: tuple[Array, ...]) -> tuple[int, int]:
     """The pieces of a batch."""
     return inputs[-1].size, 1
@@ -654,25 +679,34 @@ class _Batch:
         self.target_lengths = self._lengths(
             name, "target_lengths", values["target_lengths"], count, target.shape[1]
         )
-        blank = values["blank"]
-        if not 0 <= int(blank) < classes:
-            raise UsageError(f"{name}: blank={blank} is outside the {classes} classes")
-        used = self.labels[np.arange(target.shape[1]) < self.target_lengths[:, None]]
-        wrong = (used < 0) | (used >= classes) | (used == blank)
-        if wrong.any():
-            raise UsageError(
-                f"{name}: label {used[wrong][0]} is outside 0..{classes - 1} or is the blank ({blank})"
-            )
-        self.params = loss.row_params(loss.declaration.numbers(values), self.compute)
+        self.name, self.blank = name, int(values["blank"])
+        if not 0 <= self.blank < classes:
+            raise UsageError(f"{name}: blank={self.blank} is outside the {classes} classes")
+        self.params = loss.numbers_of(values, self.compute, plain=not given)
         self.zero_infinity = bool(values["zero_infinity"])
-        lengths = (
-            np.maximum(self.target_lengths, 1) if values["mean_by"] == "target_lengths" else np.ones(count)
+        self.by_length = values["mean_by"] == "target_lengths"
+
+    def divisors(self) -> Any:
+        """What the mean divides each loss by."""
+        count = self.scores.shape[1] if self.batched else 1
+        return (
+            np.maximum(self.target_lengths, 1) * float(count)
+            if self.by_length
+            else np.full(count, float(count))
         )
-        self.divisors = lengths * (count if self.batched else 1)
+
+    def wrong_label(self) -> UsageError:
+        """What to say of a label that is none."""
+        classes = self.scores.shape[2]
+        used = self.labels[np.arange(self.labels.shape[1]) < self.target_lengths[:, None]]
+        wrong = used[(used < 0) | (used >= classes) | (used == self.blank)]
+        return UsageError(
+            f"{self.name}: label {wrong[0]} is outside 0..{classes - 1} or is the blank ({self.blank})"
+        )
 
     def _lengths(self, function: str, name: str, given: Any, count: int, longest: int) -> Array:
         if given is None:
-            return np.full(count, longest, np.int64)
+            return _all_alike(count, longest)
         lengths = np.atleast_1d(np.asarray(given))
         if lengths.shape != (count,) or lengths.dtype.kind not in "iu":
             raise UsageError(f"{function}: {name} must be {count} integers, one a sequence")

@@ -30,10 +30,10 @@ from actbench.kernels.operands import LINE
 from actbench.kernels.reduce import SPAN
 from actbench.kernels.rows import add, block, counts, of_row, room, stack, totals
 from actbench.kernels.templates import among_members, product
-from actbench.kernels.vecmath.intrinsics import wide_vectors
+from actbench.kernels.vecmath.intrinsics import interleave, wide_vectors
 
 Body = Callable[..., Any]
-SUMS = frozenset({"sum_of_products", "loss_sum", "wide_loss_sum"})
+SUMS = frozenset({"sum_of_products", "loss_sum", "arithmetic_loss_sum", "wide_loss_sum"})
 """Their first operand is an array of partial sums, two numbers a span."""
 TYPED = frozenset(
     f"{template}{pass_}"
@@ -85,7 +85,13 @@ def _same_room(partials: Any, a: Any) -> Any:
     return stack(a), splat(a.dtype.type(0))
 
 
-def _sum(value: Body, make_room: Body = _same_room) -> Loop:
+@inline
+def _as_it_is() -> None: ...
+
+
+def _sum(value: Body, make_room: Body = _same_room, side_by_side: Body = _as_it_is) -> Loop:
+    """``side_by_side`` is ``interleave`` where terms are long: 3.2 ns, not 4.2, for bce_with_logits of float64."""
+
     @inline
     def measure(partials: Any, params: Any, inputs: Any) -> Any:
         size, spans = size_of(inputs), partials.size // 2
@@ -110,6 +116,7 @@ def _sum(value: Body, make_room: Body = _same_room) -> Loop:
                 first, second = stretch(a, start, count), stretch(b, start, count)
                 for i in range(count):
                     terms[i] = value(first[i], second[i], *params)
+                side_by_side()
                 for i in range(count, -(-count // COUNT) * COUNT):
                     terms[i] = 0
                 for i in range(0, count, COUNT):
@@ -125,16 +132,21 @@ def _sum(value: Body, make_room: Body = _same_room) -> Loop:
 
 def sum_of_products(body: Body) -> Loop:
     """Partial sums of g df/dp(x), a span each, as a number and what it lacks."""
-    return _sum(product(body))
+    return _sum(product(body), side_by_side=interleave)
 
 
 def loss_sum(body: Body, *members: float) -> Loop:
     """Partial sums of l(pred, target), a span each, as a number and what it lacks."""
+    return _sum(among_members(body, *members), side_by_side=interleave)
+
+
+def arithmetic_loss_sum(body: Body, *members: float) -> Loop:
+    """The same of a body without functions: side by side, mse of float64 took 0.47 ns an element, not 0.42."""
     return _sum(among_members(body, *members))
 
 
 def wide_loss_sum(body: Body, *members: float) -> Loop:
-    """The same of float32 arrays with every term in float64: as fast where memory sets the pace."""
+    """The same of that and float32 arrays, with every term in float64: as fast where memory sets the pace."""
     value = among_members(body, *members)
 
     @inline
@@ -355,11 +367,19 @@ def block_losses_backward(body: Body) -> Loop:
 
 
 def _batches(run: Body) -> Loop:
-    """A loop over sequences: the inputs end with how many of the steps and of the labels of each count."""
+    """A loop over sequences: the inputs end with scores, labels, and how many of the steps and of the labels count.
+
+    It declines labels that are no class, or the first parameter, the blank.
+    """
 
     @inline
     def measure(out: Any, params: Any, inputs: Any) -> Any:
-        return inputs[-1].size
+        scores, labels, _, lengths = inputs[-4:]
+        for n in range(lengths.size):
+            for j in range(lengths[n]):
+                if not 0 <= labels[n, j] < scores.shape[2] or labels[n, j] == params[0]:
+                    return -1
+        return lengths.size
 
     @inline
     def gather(out: Any, params: Any, inputs: Any, count: Any) -> Any:

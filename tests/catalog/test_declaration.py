@@ -58,6 +58,11 @@ def chatty(x: float) -> Any:
     return "x"
 
 
+def spoken(scores: Any, labels: Any) -> float:
+    """No class is the blank."""
+    return 0.0
+
+
 def two(x: float) -> float:
     return 2.0 * x
 
@@ -77,6 +82,7 @@ FAULTS: dict[str, tuple[Callable[..., Any], dict[str, Any], str]] = {
     "unknown parameter": (square, {"formula": "x**2", "derivative": two, "params": {"beta": Param()}}, "'beta'"),
     "derivative's arguments": (scaled, {"formula": "scale*x", "derivative": two}, "takes 1 arguments, but needs 2"),
     "rule of rows": (scaled, {"formula": "scale*x", "derivative": one_of_two, "row_output": crossed_two}, "row_output takes"),
+    "no blank": (spoken, {"formula": "0", "derivative": crossed_two, "template": "sequence"}, "parameter .* is blank"),
     "gradient of nothing": (square, {"formula": "x**2", "derivative": two, "gradients": {"beta": two}}, "'beta'"),
     "no derivative": (square, {"formula": "x**2"}, "has no derivative"),
     "stranger in the formula": (square, {"formula": "x**2 + y", "derivative": two}, "names 'y'"),
@@ -96,7 +102,7 @@ FAULTS: dict[str, tuple[Callable[..., Any], dict[str, Any], str]] = {
 def test_a_fault_is_one_line(name: str) -> None:
     body, fields, message = FAULTS[name]
     with pytest.raises(DeclarationError, match=message) as caught:
-        registry.activation(**fields)(body)
+        (registry.loss if "template" in fields else registry.activation)(**fields)(body)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 2
 

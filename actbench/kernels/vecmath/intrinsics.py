@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,25 @@ def fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
 def divide(typingctx: Any, a: Any, b: Any) -> Any:
     """Return a / b by IEEE 754: no ZeroDivisionError under any error model."""
     return a(a, b), lambda context, builder, sig, args: builder.fdiv(*args)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def halves(typingctx: Any, x: Any, coefficients: Any) -> Any:
+    """Return the same polynomial as one in x^2 and x times another: two chains half as long, for one product more."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        x = args[0]
+        square = builder.fmul(x, x)
+        chains = [
+            [builder.extract_value(args[1], i) for i in range(k, coefficients.count, 2)] for k in (0, 1)
+        ]
+        even, odd = (
+            functools.reduce(lambda total, c: builder.fma(total, square, c), chain[-2::-1], chain[-1])
+            for chain in chains
+        )
+        return builder.fma(odd, x, even)
+
+    return x(x, coefficients), codegen
 
 
 @intrinsic  # type: ignore[untyped-decorator]
