@@ -28,7 +28,7 @@ from actbench.kernels.loops import Loop
 from actbench.kernels.matrices import matrix, rows_of, size_of, vector
 from actbench.kernels.operands import LINE
 from actbench.kernels.reduce import SPAN
-from actbench.kernels.rows import add, block, counts, of_row, room, stack, totals
+from actbench.kernels.row_steps import add, block, counts, of_row, room, stack, totals
 from actbench.kernels.templates import among_members, product
 from actbench.kernels.vecmath.intrinsics import interleave, wide_vectors
 
