@@ -240,9 +240,9 @@ class Remembering(Function):
             if ready is not None:
                 alone, shared, params, empty = ready
                 target = empty(x) if out is None else out
-                count = pool.default if threads is None else threads
+                count = pool.default if threads is None else pool.checked(threads)
                 # The kernel itself looks at shapes, order and overlap, and declines what it cannot do.
-                if count == 1 or (x.size < pool.SHARED and count > 1):
+                if count == 1 or x.size < pool.SHARED:
                     if alone(target, params, operands):
                         return target
                 elif shared(target, params, operands, count):
