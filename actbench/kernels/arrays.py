@@ -110,7 +110,7 @@ def elementwise(
     """
     flat = _flat((out, *inputs), dtype)
     if flat is not None:
-        kernel.run(flat[0], params, tuple(flat[1:]), threads, out.size)
+        kernel.apply(flat[0], params, tuple(flat[1:]), threads, out.size)
         return
     if out.size == 0:
         return
@@ -129,7 +129,7 @@ def elementwise(
     with iterator:
         for chunks in iterator:
             *sources, target = (x.view(dtype) for x in chunks)
-            kernel.alone(target, params, tuple(sources))
+            kernel.apply(target, params, tuple(sources), 1, target.size)
 
 
 def _flat(arrays: Sequence[Array], dtype: np.dtype[Any]) -> list[Array] | None:

@@ -121,7 +121,9 @@ class Function(ABC):
         """
         self.check_pass(pass_)
         rng = np.random.default_rng(seed)
-        return self._workload(Order(pass_, as_dtype(dtype), size, rng, data, threads))
+        # A memory map is an array of another class, which a kernel would not take for one.
+        plain = None if data is None else np.asarray(data)
+        return self._workload(Order(pass_, as_dtype(dtype), size, rng, plain, threads))
 
     @abstractmethod
     def _workload(self, order: Order) -> Workload: ...

@@ -360,7 +360,7 @@ class ClassificationLoss(Loss):
             self._ready[pass_, short, rows.dtype] = kernel, rows.params
         inputs = rows.pred, rows.target, rows.weight, False
         if rows.pred.size:
-            kernel.run(out, params, inputs, threads, rows.pred.size)
+            kernel.apply(out, params, inputs, threads, rows.pred.size)
 
     def _row_kernel(
         self,
@@ -419,7 +419,7 @@ class ClassificationLoss(Loss):
         short = pred.shape[1] <= SHORT
         kernel = self._row_kernel(order.pass_, body, rows.compute, rows.target, params, short)
         inputs = rows.pred, rows.target, rows.weight, True
-        call = functools.partial(kernel.run, out, params, inputs, order.threads, pred.size)
+        call = functools.partial(kernel.apply, out, params, inputs, order.threads, pred.size)
         return Workload(
             call,
             pred.size,

@@ -37,7 +37,7 @@ def total(
     partials = np.empty(2 * -(-size // SPAN))
     # The kernel itself looks at shapes and order, and declines what it cannot do.
     if inputs[0].dtype is not dtype or not kernel.run(partials, params, inputs, threads, size):
-        kernel.run(partials, params, _flat(inputs, dtype), threads, size)
+        kernel.apply(partials, params, _flat(inputs, dtype), threads, size)
     if size <= SPAN:
         return partials[0] + partials[1] if size else np.float64(0)
     return np.float64(rounded_once(partials))
@@ -53,4 +53,4 @@ def rounded_once(terms: Array) -> float:
 
 def _flat(inputs: tuple[Array, ...], dtype: np.dtype[Any]) -> tuple[Array, ...]:
     """The inputs end to end, in C order, with that very dtype object: a kernel compares no more than its address."""
-    return tuple(contiguous(x, dtype).reshape(-1).view(dtype) for x in inputs)
+    return tuple(contiguous(np.asarray(x), dtype).reshape(-1).view(dtype) for x in inputs)

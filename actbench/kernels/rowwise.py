@@ -191,7 +191,7 @@ class Rowwise(Remembering):
             if inside
             else np.empty((matrices[-1].shape[0], rows.shape[-1]), dtype)
         )
-        kernel.run(result, params, matrices, threads, matrices[-1].size)
+        kernel.apply(result, params, matrices, threads, matrices[-1].size)
         if not inside:
             rows[...] = result.reshape(rows.shape)
 

@@ -52,3 +52,10 @@ class Sharable:
         if count == 1 or size < pool.SHARED:
             return self.alone(out, params, inputs)
         return self.shared(out, params, inputs, count)
+
+    def apply(
+        self, out: Any, params: tuple[Any, ...], inputs: tuple[Any, ...], threads: int | None, size: int
+    ) -> None:
+        """The same over operands that were made for it: to decline them is a fault of our own."""
+        if not self.run(out, params, inputs, threads, size):
+            raise RuntimeError("a kernel declined the arrays that were made for it")

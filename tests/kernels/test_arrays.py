@@ -288,6 +288,24 @@ def test_read_only_and_unusual_memory(tmp_path):
     _same(f(np.asfortranarray(x.reshape(10, 100))), expected.reshape(10, 100))
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_workload_over_a_memory_map_works_on_all_of_it(declaration: Declaration, threads, tmp_path):
+    f, rng = bind(declaration), np.random.default_rng(8)
+    x = rng.uniform(0.1, 0.9, (40, 30, 50)).astype(np.float32)
+    x = -x if declaration.domain.high == 0 else x
+    np.save(tmp_path / "x.npy", x)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    for pass_ in f.passes:
+        plain, map_ = (f.workload(pass_, "float32", 0, data=data, threads=threads) for data in (x, mapped))
+        for w in (plain, map_):
+            w.arrays.get("out", np.zeros(1)).fill(np.nan)
+        results = [np.asarray(w.call()) for w in (plain, map_)]
+        if "out" in plain.arrays:
+            results = [w.arrays["out"] for w in (plain, map_)]
+        assert not np.isnan(results[0]).any()
+        _same(*results)
+
+
 @pytest.mark.parametrize("threads", [2, 3, 7])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_threads_do_not_change_the_bits(declaration: Declaration, threads, dtype):
