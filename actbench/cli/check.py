@@ -32,6 +32,10 @@ def check(
         Path | None,
         typer.Option("--input", metavar="FILE.npy", help="Check at values sampled from your own tensor."),
     ] = None,
+    same_bits: Annotated[
+        bool,
+        typer.Option("--bitwise", help="Only whether all ways to call a pass give the same bits."),
+    ] = False,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only what is wrong.")] = False,
 ) -> int:
@@ -41,17 +45,30 @@ def check(
     installed, values and tails against the formula at high precision.
     """
     from actbench import kernels
+    from actbench.catalog.errors import UsageError
     from actbench.cli.selection import chosen as select
-    from actbench.present import output
     from actbench.present.curves import parse_params, subjects
+    from actbench.verify import bitwise
     from actbench.verify.derivative import evidence
     from actbench.verify.report import Report
 
     functions = [kernels.bind(d) for d in select(names or [], every, None, files or [])]
+    if same_bits:
+        if param or data:
+            raise UsageError(
+                "--bitwise takes no --param and no --input: it has values of its own, at the defaults"
+            )
+        return _show(Report(tuple(e for f in functions for e in bitwise.check(f))), as_json, quiet)
     varied = parse_params(param or [])
     chosen = {f.name: [s.params for s in subjects(f, varied)] if varied else None for f in functions}
     points = _points(data) if data else None
     report = Report(tuple(e for f in functions for e in evidence(f, chosen[f.name], points)))
+    return _show(report, as_json, quiet)
+
+
+def _show(report: Report, as_json: bool, quiet: bool) -> int:
+    from actbench.present import output
+
     if as_json:
         typer.echo(output.json_text(document(report)), nl=False)
     else:

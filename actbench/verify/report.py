@@ -125,6 +125,22 @@ class Tally:
         )
         self._failures.append(((len(given), *_size(example.place)), example))
 
+    def same(self, got: Array, expected: Array, place: Callable[[int], Place]) -> None:
+        """Judge units, which lie along the first axis, by their bits: zeros have signs, and NaNs payloads."""
+        bits = np.dtype(f"u{expected.dtype.itemsize}")
+        self.points += got.size
+        if got.shape != expected.shape or got.dtype != expected.dtype:
+            raise ValueError(f"{got.dtype}{got.shape} beside {expected.dtype}{expected.shape}")
+        differs = np.ascontiguousarray(got).view(bits) != np.ascontiguousarray(expected).view(bits)
+        if not differs.any():
+            return
+        self.worst = np.inf
+        unit = int(np.flatnonzero(differs.reshape(len(got), -1).any(axis=1))[0])
+        inside = int(np.flatnonzero(differs.reshape(len(got), -1)[unit])[0])
+        found, wanted = (float(y.reshape(len(y), -1)[unit, inside]) for y in (got, expected))
+        example = CounterExample(place(unit), {}, found, wanted, 0.0)
+        self._failures.append((_size(example.place), example))
+
     def evidence(self) -> Evidence:
         """What was found; the smallest counter-example of all."""
         smallest = min(self._failures, key=lambda f: f[0])[1] if self._failures else None

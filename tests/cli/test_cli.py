@@ -62,6 +62,7 @@ def test_light_commands_import_neither_numba_nor_matplotlib(command, tmp_path):
 
 
 ERRORS = [
+    (["check", "relu", "--bitwise", "--param", "a=1"], 2, "--bitwise takes no --param"),
     (["plot", "rulu"], 2, "did you mean 'relu'"),
     (["plot", "relu", "--rang", "1:2"], 2, "--range"),
     (["plot", "relu", "--range", "6:-6"], 2, "range"),
