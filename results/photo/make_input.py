@@ -6,7 +6,7 @@ ships: neighbours are correlated and most values lie near 0, which random number
 
 from __future__ import annotations
 
-import sys
+import argparse
 
 import numpy as np
 from matplotlib import cbook
@@ -37,4 +37,6 @@ def preactivations() -> np.ndarray:
 
 
 if __name__ == "__main__":
-    np.save(sys.argv[1], preactivations())
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("file", help="where to write, such as photo.npy")
+    np.save(parser.parse_args().file, preactivations())
