@@ -60,6 +60,7 @@ ROWS = (
     "row_exp_sum",
     "row_log_sum_exp",
     "row_exp_pair",
+    "row_exp_pivot",
     "row_exp_rest",
     "row_scale_pair",
     "row_gate_pair",
@@ -367,11 +368,21 @@ def row_workspace(x: Row) -> Row:
 def row_exp_pair(x: Row, largest: float, high: Row, low: Row) -> float:
     """Fill ``high + low`` with exp(x) up to a factor that the row shares, and return their sum in float64.
 
-    The factor, about exp(-largest), cancels in quotients; ``low`` is what ``high`` rounds away.
+    The factor, about exp(-largest), cancels in quotients; ``low`` is what ``high``, which may be x, rounds away.
     """
     for i in range(x.size):
         high[i], low[i] = exp(x[i] - largest), 0.0
     return row_sum(high)
+
+
+def row_exp_pivot(x: Row, largest: float, g: Row, high: Row, low: Row) -> tuple[float, float]:
+    """The same, and g where x is the largest if that has about half of the sum or more; else 0.
+
+    In units of it the mean of g keeps what all others have a part in, however small that part is.
+    """
+    total = row_exp_pair(x, largest, high, low)
+    pivot = g[max(range(x.size), key=lambda i: high[i])]
+    return total, pivot if total < 2.0 and abs(pivot) < 2.0**102 else 0.0
 
 
 def row_exp_rest(x: Row, largest: float) -> float:
@@ -391,10 +402,12 @@ def row_scale_pair(factor: float, total: float, high: Row, low: Row, out: Row) -
         out[i] = factor / total * (high[i] + low[i])
 
 
-def row_gate_pair(factor: float, total: float, high: Row, low: Row, g: Row, mean: float, out: Row) -> None:
-    """Fill ``out``, which may be ``high``, with factor/total*(high + low)*(g - mean)."""
+def row_gate_pair(
+    factor: float, total: float, high: Row, low: Row, g: Row, pivot: float, mean: float, out: Row
+) -> None:
+    """Fill ``out``, which may be ``high``, with factor/total*(high + low)*((g - pivot) - mean)."""
     for i in range(out.size):
-        out[i] = factor / total * (high[i] + low[i]) * (g[i] - mean)
+        out[i] = factor / total * (high[i] + low[i]) * ((g[i] - pivot) - mean)
 
 
 def row_residual_pair(g: Row, high: Row, low: Row, total: float, out: Row) -> None:
@@ -411,9 +424,9 @@ def row_residual_pair(g: Row, high: Row, low: Row, total: float, out: Row) -> No
         out[i] = top if i == k else g[i] - everything * ((high[i] + low[i]) / total)
 
 
-def row_dot_pair(g: Row, high: Row, low: Row) -> float:
-    """The sum of g*(high + low), in float64."""
-    return math.fsum(g[i] * (high[i] + low[i]) for i in range(g.size))
+def row_dot_pair(g: Row, pivot: float, high: Row, low: Row) -> float:
+    """The sum of (g - pivot)*(high + low), in float64."""
+    return math.fsum((g[i] - pivot) * (high[i] + low[i]) for i in range(g.size))
 
 
 def row_shift(x: Row, a: float, b: float, out: Row) -> None:
@@ -508,7 +521,8 @@ def class_gradient(
     """
     terms = [_smoothed(target, weight, label_smoothing, c) for c in range(high.size)]
     mass, k = math.fsum(terms), max(range(high.size), key=lambda c: high[c])
+    others = math.fsum(terms[c] for c in range(high.size) if c != k)
     rest = math.fsum(high[c] + low[c] for c in range(high.size) if c != k) / total
     for c in range(high.size):
         p = (high[c] + low[c]) / total
-        high[c] = (mass - terms[c]) - mass * rest if c == k and rest < 0.5 else mass * p - terms[c]
+        high[c] = others - mass * rest if c == k and rest < 0.5 else mass * p - terms[c]

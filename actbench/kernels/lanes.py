@@ -437,6 +437,12 @@ def equal(typingctx: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def below(typingctx: Any, a: Any, b: Any) -> Any:
+    """The mask of the lanes in which a < b."""
+    return MASK(a, a), lambda context, builder, sig, args: builder.fcmp_ordered("<", *args)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def both(typingctx: Any, a: Any, b: Any) -> Any:
     """The lanes that are in two masks."""
     return MASK(MASK, MASK), lambda context, builder, sig, args: builder.and_(*args)

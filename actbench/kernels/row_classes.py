@@ -9,7 +9,7 @@ from numba import types
 
 from actbench.catalog import primitives
 from actbench.kernels import lanes
-from actbench.kernels.lanes import COUNT, equal, splat, two_sum, where, widen
+from actbench.kernels.lanes import COUNT, equal, fma, splat, two_sum, where, widen
 from actbench.kernels.linking import inline
 from actbench.kernels.row_steps import (
     add,
@@ -123,43 +123,52 @@ def _pair_sum_without(own: Any, high: Any, low: Any) -> Any:
 
 def class_gradient(target: Any, weight: Any, label_smoothing: Any, high: Any, low: Any, total: Any) -> Any:
     @inline
-    def mass_of_class(k: Any, weight: Any, smoothing: Any) -> Any:
-        mass = np.float64(weight[k])
+    def masses_of_class(k: Any, weight: Any, smoothing: Any) -> Any:
+        """All of weight*q, and what the others have of it: the difference of all and one would cancel."""
+        mass, others = np.float64(weight[k]), 0.0
         if smoothing != 0.0:
-            everything = 0.0
+            share = smoothing / weight.size
             for c in range(weight.size):
-                everything += np.float64(weight[c])
-            mass = (1.0 - smoothing) * mass + smoothing / weight.size * everything
-        return mass
+                others += np.float64(weight[c]) if c != k else 0.0
+            others *= share
+            mass = ((1.0 - smoothing) + share) * mass + others
+        return mass, others
 
     @inline
-    def finish(k: Any, weight: Any, smoothing: Any, out: Any, mass: Any, rest: Any) -> Any:
-        share = smoothing / weight.size
+    def finish(k: Any, weight: Any, smoothing: Any, out: Any, mass: Any, others: Any, rest: Any) -> Any:
+        slope = others - mass * rest
         if smoothing != 0.0:
+            share = smoothing / weight.size
+            # Where the others have nearly all, it is what is formed of them that would cancel.
+            if rest >= 0.5:
+                slope = np.float64(out[k]) - np.float64(weight[k]) * ((1.0 - smoothing) + share)
             for c in range(weight.size):
                 out[c] -= weight[c] * share
-        q = np.float64(weight[k]) * ((1.0 - smoothing) + share)
-        out[k] = (mass - q) - mass * rest
+        out[k] = slope
 
     def index(target: Any, weight: Any, label_smoothing: Any, high: Any, low: Any, total: Any) -> Any:
         smoothing = np.float64(label_smoothing)
+        a, b = high[target], low[target]
         high[target] = low[target] = 0
         rest = _pair_sum(high, low[: high.size]) / total
-        mass = mass_of_class(target, weight, smoothing)
+        if smoothing != 0.0:
+            high[target], low[target] = a, b
+        mass, others = masses_of_class(target, weight, smoothing)
         primitives.row_scale_pair(mass, total, high, low, high)
-        finish(target, weight, smoothing, high, mass, rest)
+        finish(target, weight, smoothing, high, mass, others, rest)
 
     def indices(target: Any, weight: Any, label_smoothing: Any, high: Any, low: Any, total: Any) -> Any:
         smoothing = np.float64(label_smoothing)
-        masses, rests, chosen = room(smoothing), room(smoothing), room(high)
+        masses, others, rests, chosen = room(smoothing), room(smoothing), room(smoothing), room(high)
         for i in range(COUNT):
-            masses[i], chosen[i] = mass_of_class(target[i], weight, smoothing), target[i]
+            masses[i], others[i] = masses_of_class(target[i], weight, smoothing)
+            chosen[i] = target[i]
         mass, own = lanes.load(masses, 0), lanes.load(chosen, 0)
         rest = _pair_sum_without(own, high, low) / total
         if smoothing == 0.0:
             # Masks: numbers written one by one and read as vectors would wait for one another.
             primitives.row_scale_pair(mass, total, high, low, high)
-            gradient = lanes.narrow((mass - mass) - mass * rest, high)
+            gradient = lanes.narrow(splat(np.float64(0.0)) - mass * rest, high)
             for c in range(high.shape[0]):
                 here = equal(own, splat(high.dtype.type(c)))
                 put(high, c, where(here, gradient, at(high, c, high.dtype.type(0))))
@@ -167,22 +176,39 @@ def class_gradient(target: Any, weight: Any, label_smoothing: Any, high: Any, lo
             lanes.store(rests, 0, rest)
             primitives.row_scale_pair(mass, total, high, low, high)
             for i in range(COUNT):
-                finish(target[i], weight, smoothing, high[:, i], masses[i], rests[i])
+                finish(target[i], weight, smoothing, high[:, i], masses[i], others[i], rests[i])
 
     def soft(target: Any, weight: Any, label_smoothing: Any, high: Any, low: Any, total: Any) -> Any:
-        smoothing, mass, k = np.float64(label_smoothing), 0.0, 0
-        for c in range(high.size):
-            share = (1.0 - smoothing) * np.float64(target[c]) + smoothing / high.size
-            mass += np.float64(weight[c]) * share
-            k = c if high[c] > high[k] else k
-        a, b = high[k], low[k]
-        high[k] = low[k] = 0
-        rest = _pair_sum(high, low[: high.size]) / total
-        high[k], low[k] = a, b
-        for c in range(high.size):
-            p = (np.float64(high[c]) + np.float64(low[c])) / total
-            share = (1.0 - smoothing) * np.float64(target[c]) + smoothing / high.size
-            q = np.float64(weight[c]) * share
-            high[c] = (mass - q) - mass * rest if c == k and rest < 0.5 else mass * p - q
+        smoothing, none = np.float64(label_smoothing), high.dtype.type(0)
+        kept, share = splat(1.0 - smoothing), splat(smoothing / high.size)
+        top, zero, nothing = splat(primitives.row_max(high)), splat(none), splat(np.float64(0.0))
+        rest, rest_low, count = nothing, zero, zero
+        others, others_low, own = nothing, nothing, nothing
+        for i in steps(high):
+            e = at(high, i, none)
+            q = widen(at(weight, i, none)) * fma(kept, widen(at(target, i, none)), share)
+            if due(high, i):
+                rest, rest_low = settle(rest, rest_low)
+                others, others_low = settle(others, others_low)
+            is_top = equal(e, top)
+            count = count + where(is_top, splat(high.dtype.type(1)), zero)
+            rest, rest_low = add(
+                rest, rest_low, where(is_top, zero, e), where(is_top, zero, at(low, i, none))
+            )
+            # What the others have is no difference of all and one, which cancels where that has nearly all: 9.4 ULP.
+            others, others_low = add(others, others_low, where(is_top, nothing, q), nothing)
+            own = own + where(is_top, q, nothing)
+        remains = whole(high, others, others_low)
+        mass = remains + lanes.total(own)
+        r = splat(whole(high, rest, rest_low) / total)
+        alone = equal(splat(lanes.total(widen(count))), splat(np.float64(1.0)))
+        confident = lanes.both(alone, lanes.below(r, splat(np.float64(0.5))))
+        f, formed = splat(mass) / spread(total), splat(remains) - splat(mass) * r
+        for i in steps(high):
+            h = at(high, i, none)
+            q = widen(at(weight, i, none)) * fma(kept, widen(at(target, i, none)), share)
+            slope = fma(widen(h), f, widen(at(low, i, none)) * f) - q
+            single = lanes.both(equal(h, top), confident)
+            put(high, i, lanes.narrow(where(single, formed, slope), high))
 
     return indices if is_block(high) else (soft if isinstance(target, types.Array) else index)

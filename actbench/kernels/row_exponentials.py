@@ -120,18 +120,37 @@ def row_sum(x: Any) -> Any:
     return row_sum
 
 
-def row_exp_pair(x: Any, largest: Any, high: Any, low: Any) -> Any:
+def _at_largest(g: Any, i: Any, v: Any, m: Any, known: Any) -> Any: ...
+
+
+@overloaded(_at_largest)  # type: ignore[untyped-decorator]
+def _at_largest_of(g: Any, i: Any, v: Any, m: Any, known: Any) -> Any:
+    """The elements of g where v is m, and elsewhere what is known; nothing of no g."""
+    if isinstance(g, types.NoneType):
+        return lambda g, i, v, m, known: known
+    ZERO = constants_of(g).ZERO
+    return lambda g, i, v, m, known: where(equal(v, m), at(g, i, ZERO), known)
+
+
+def _row_exp(x: Any, largest: Any, g: Any, high: Any, low: Any) -> Any: ...
+
+
+@overloaded(_row_exp)  # type: ignore[untyped-decorator]
+def _row_exp_of(x: Any, largest: Any, g: Any, high: Any, low: Any) -> Any:
+    """What row_exp_pair fills and returns, and beside it lanes of g where x is the largest, -inf in the others."""
     c = constants_of(x)
     ZERO, LOWEST, SEED = c.ZERO, c.LOWEST, c.SEED
     reference, pair = _exponential(x)
 
-    def row_exp_pair(x: Any, largest: Any, high: Any, low: Any) -> Any:
-        known = reference(largest)
+    def row_exp(x: Any, largest: Any, g: Any, high: Any, low: Any) -> Any:
+        known, m, own = reference(largest), spread(largest), splat(LOWEST)
         # The largest term is below 2^65: added to more than that, it leaves an error that takes no test to know.
         seeded, rest, total = splat(SEED), splat(ZERO), splat(np.float64(0.0))
         for i in steps(x):
             ahead(x, i)
-            a, b = pair(at(x, i, LOWEST), *known)
+            v = at(x, i, LOWEST)
+            own = _at_largest(g, i, v, m, own)
+            a, b = pair(v, *known)
             put(high, i, a)
             put(low, i, b)
             if due(x, i):
@@ -140,9 +159,29 @@ def row_exp_pair(x: Any, largest: Any, high: Any, low: Any) -> Any:
             rest = rest + (b + (a - (s - seeded)))
             seeded = s
         total, lost = two_sum(total, widen(seeded - splat(SEED)))
-        return whole_pair(x, total, rest + lanes.narrow(lost, x))
+        return whole_pair(x, total, rest + lanes.narrow(lost, x)), own
 
-    return row_exp_pair
+    return row_exp
+
+
+def row_exp_pair(x: Any, largest: Any, high: Any, low: Any) -> Any:
+    return lambda x, largest, high, low: _row_exp(x, largest, None, high, low)[0]
+
+
+def row_exp_pivot(x: Any, largest: Any, g: Any, high: Any, low: Any) -> Any:
+    ZERO, SAFE = constants_of(x).ZERO, constants_of(x).SAFE
+    # The largest exponential is 2^64 times .7 to 1.42: the pivot's share is above .35, and one that is left out below
+    # .71. A small share would not do: then what is rounded in g - pivot is more than the pivot's own rounding is worth.
+    HALF = np.float64(2.0**65)
+
+    def row_exp_pivot(x: Any, largest: Any, g: Any, high: Any, low: Any) -> Any:
+        total, own = _row_exp(x, largest, g, high, low)
+        own = spread(most(x, own))
+        pivot = where(lanes.below(spread(total), splat(HALF)), own, splat(ZERO))
+        safe = lanes.below(lanes.larger(own, splat(ZERO) - own), splat(SAFE))
+        return total, lone(x, where(safe, pivot, splat(ZERO)))
+
+    return row_exp_pivot
 
 
 def _relative(x: Any, total: Any, a: Any, b: Any, others: Any) -> Any: ...
@@ -223,20 +262,30 @@ def row_scale_pair(factor: Any, total: Any, high: Any, low: Any, out: Any) -> An
     return row_scale_pair
 
 
-def row_gate_pair(factor: Any, total: Any, high: Any, low: Any, g: Any, mean: Any, out: Any) -> Any:
-    ZERO, SHRINK = constants_of(out).ZERO, constants_of(out).SHRINK
+def row_gate_pair(
+    factor: Any, total: Any, high: Any, low: Any, g: Any, pivot: Any, mean: Any, out: Any
+) -> Any:
+    c = constants_of(out)
+    ZERO, ONE, SHRINK, TINY = c.ZERO, c.ONE, c.SHRINK, c.TINY
     quotient = _quotient(out)
 
-    def row_gate_pair(factor: Any, total: Any, high: Any, low: Any, g: Any, mean: Any, out: Any) -> Any:
+    def row_gate_pair(
+        factor: Any, total: Any, high: Any, low: Any, g: Any, pivot: Any, mean: Any, out: Any
+    ) -> Any:
         f, f_low = quotient(factor, total, out)
-        m = lanes.narrow(spread(mean), out)
-        m_low = lanes.narrow(spread(mean) - widen(m), out)
+        # pivot + mean as a pair, whose low part is all of the mean where that is lost in the pivot.
+        first, second = widen(spread(pivot)), spread(mean)
+        m = lanes.narrow(first + second, out)
+        m_low = lanes.narrow((first - widen(m)) + second, out)
         for i in steps(out):
             h = at(high, i, ZERO)
             p = h * f
             p_low = fma(h, f, splat(ZERO) - p) + fma(at(low, i, ZERO), f, h * f_low)
             d = (at(g, i, ZERO) - m) - m_low
-            put(out, i, fma(p * splat(SHRINK), d, p_low * splat(SHRINK) * d))
+            # A share near the subnormal numbers is multiplied first, or d would multiply its rounding: .3 % of d = 1e5.
+            tiny = lanes.below(p, splat(TINY))
+            before, after = where(tiny, splat(ONE), splat(SHRINK)), where(tiny, splat(SHRINK), splat(ONE))
+            put(out, i, fma(p * before, d, p_low * before * d) * after)
 
     return row_gate_pair
 
@@ -281,7 +330,7 @@ def row_residual_pair(g: Any, high: Any, low: Any, total: Any, out: Any) -> Any:
     return row_residual_pair
 
 
-def row_dot_pair(g: Any, high: Any, low: Any) -> Any:
+def row_dot_pair(g: Any, pivot: Any, high: Any, low: Any) -> Any:
     ZERO = constants_of(g).ZERO
     single = g.dtype == types.float32
 
@@ -297,12 +346,12 @@ def row_dot_pair(g: Any, high: Any, low: Any) -> Any:
 
     add_product = wide_product if single else exact_product
 
-    def row_dot_pair(g: Any, high: Any, low: Any) -> Any:
-        total, rest = splat(np.float64(0.0)), splat(ZERO)
+    def row_dot_pair(g: Any, pivot: Any, high: Any, low: Any) -> Any:
+        total, rest, p = splat(np.float64(0.0)), splat(ZERO), spread(pivot)
         for i in steps(g):
             if due(g, i):
                 total, rest = settle(total, rest)
-            total, rest = add_product(total, rest, at(g, i, ZERO), at(high, i, ZERO), at(low, i, ZERO))
+            total, rest = add_product(total, rest, at(g, i, ZERO) - p, at(high, i, ZERO), at(low, i, ZERO))
         return whole(g, total, rest)
 
     return row_dot_pair

@@ -290,8 +290,12 @@ def constants_of(x: Any) -> SimpleNamespace:
         # Times the exponents there are, up to 2^9 and 2^12, the first part of ln 2 is exact.
         LOG2E=c.LOG2E, LN2=T(-ln2), LN2_LOW=T(-((c.LN2[0] - ln2) + c.LN2[1])), EXP=c.EXP,
         ROUNDER=T(1.5 * 2.0**fraction), UNIT=T(64 + bias), SHRINK=T(2.0**-64), SEED=T(2.0**66),
+        # SHRINK takes less than this below the normal numbers.
+        TINY=T(2.0 ** (64 - (126 if single else 1022))),
         # Beyond it x - max(x) is exact wherever its exponential is not 0.
         FAR=T(256 if single else 2048),
         # The quotient of a smaller exponential and a sum of at least 1 rounds to 0.
         CUT=T(105 if single else 747),
+        # Less than this may be taken from any number without overflow: half an ULP of the largest is twice as much.
+        SAFE=T(2.0 ** (102 if single else 969)),
     )  # fmt: skip

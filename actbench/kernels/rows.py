@@ -10,6 +10,7 @@ TWINS = {
     "row_max": row_exponentials.row_max,
     "row_sum": row_exponentials.row_sum,
     "row_exp_pair": row_exponentials.row_exp_pair,
+    "row_exp_pivot": row_exponentials.row_exp_pivot,
     "row_exp_rest": row_exponentials.row_exp_rest,
     "row_scale_pair": row_exponentials.row_scale_pair,
     "row_gate_pair": row_exponentials.row_gate_pair,

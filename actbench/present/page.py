@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import math
 import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -79,6 +80,7 @@ def document(f: Function) -> dict[str, Any]:
         "range": str(d.range),
         "target": str(d.target) if d.kind == "loss" else None,
         "kinks": d.kinks,
+        "error_bounds": d.error_bounds,
         "properties": properties(f),
         "pitfalls": d.pitfalls,
         "reference": d.reference,
@@ -161,6 +163,11 @@ def page(f: Function) -> RenderableType:
     section(f"Properties, measured on the kernel at the defaults{at}", _pairs(found.rows()))
     if d.pitfalls:
         section("Pitfalls", _bullets(d.pitfalls))
+    if d.error_bounds is not None:
+        passes = "forward", "derivative" if d.kind == "activation" else "gradient"
+        told = (f"at most {b:g} ULP" if math.isfinite(b) else "no bound is proven" for b in d.error_bounds)
+        most = list(zip(passes, told, strict=True))
+        section("Error, in float64 and float32", _pairs(most))
     if d.reference:
         section("Reference", Text(d.reference))
     if source := body_source(d):

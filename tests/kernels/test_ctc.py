@@ -200,3 +200,15 @@ def test_a_sequence_of_many_steps() -> None:
     assert get("ctc")(scores, np.array([1]), reduction="sum") == pytest.approx(
         20000 - math.log(paths), rel=1e-13
     )
+
+
+@pytest.mark.parametrize("margin", [5.0, 20.0, 40.0, 80.0])
+def test_a_confident_symbol_keeps_its_gradient(margin: float) -> None:
+    """Its probability and its posterior are both nearly 1: the difference is what the others leave, not 0."""
+    logits = np.array([[0.5, margin, -0.5]])
+    rest = (math.exp(0.5) + math.exp(-0.5)) * math.exp(-margin)
+    for dtype in (np.float64, np.float32):
+        got = get("ctc_with_logits").backward(logits.astype(dtype), np.array([1]), reduction="sum")
+        eps = float(np.finfo(dtype).eps)
+        assert float(got[0, 1]) == pytest.approx(-rest / (1 + rest), rel=4 * eps, abs=0.0)
+        assert float(got.sum(dtype=np.float64)) == pytest.approx(0.0, abs=2 * eps * rest)

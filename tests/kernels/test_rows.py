@@ -217,3 +217,65 @@ def test_equal_terms_do_not_err_the_same_way(dtype: Any) -> None:
         d, rest = shifted(x)
         assert ulps(get("log_softmax")(x), d - np.log1p(rest), dtype) <= ULP
         assert ulps(get("cross_entropy").backward(x, [0])[:, :1], -rest / (1 + rest), dtype) <= ULP
+
+
+def gradient(x: np.ndarray, g: np.ndarray, tops: np.ndarray) -> np.ndarray:
+    """s (g - <g, s>) of rows, in 80 bits and without cancellation where one s is nearly 1."""
+    d, rest = shifted(x)
+    s = np.exp(d) / (1 + rest)
+    from_top = g.astype(Wide) - g[np.arange(len(x)), tops][:, None]
+    return s * (from_top - (s * from_top).sum(axis=1, keepdims=True))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("dtype", FORMATS, ids=["float32", "float64"])
+@pytest.mark.parametrize("width", [2, 3, 10, SHORT, SHORT + 1, 100, 1000])
+class TestNearlyOneHot:
+    """One element has nearly all: what its gradient is made of are the others."""
+
+    @pytest.mark.parametrize("margin", [10, 20, 40, 80])
+    def test_gradient_of_softmax(self, width: int, dtype: Any, margin: float) -> None:
+        x, rng = logits(width, 0.5, dtype), np.random.default_rng(margin)
+        tops = rng.integers(0, width, len(x))
+        x[np.arange(len(x)), tops] += margin
+        g = rng.standard_normal(x.shape).astype(dtype)
+        # Far from the others', or what a sum of them leaves would be rounded by more than an ULP.
+        g[np.arange(len(x)), tops] += 20
+        assert ulps(get("softmax").backward(g, x), gradient(x, g, tops), dtype) <= 3 * ULP
+
+    def test_an_infinite_gradient_stays_with_its_row(self, width: int, dtype: Any) -> None:
+        x = logits(width, 0.5, dtype)
+        g = np.ones_like(x)
+        x[:, 0] += 5
+        expected = get("softmax").backward(g, x)
+        g[1, 0], g[3, 1], g[5, 0] = np.inf, -np.inf, np.nan
+        got = get("softmax").backward(g, x)
+        assert np.array_equal(got[::2], expected[::2])
+        assert not np.isfinite(got[1:6:2]).any()
+
+    def test_gradient_of_cross_entropy(self, width: int, dtype: Any) -> None:
+        """With targets that are not one-hot, what its target leaves to others is no difference of 1 and it."""
+        x, eps = logits(width, 0.5, dtype), 1e-6
+        x[:, 0] += 60
+        _, rest = shifted(x)
+        others = Wide(eps) / width * (width - 1)
+        exact = (others - rest / (1 + rest))[:, 0]
+        classes, f = np.zeros(len(x), int), get("cross_entropy")
+        got = f.backward(x, classes, reduction="none", label_smoothing=eps)[:, 0]
+        assert ulps(got, exact, dtype) <= 2 * ULP
+        shares = np.full(x.shape, dtype(eps))
+        shares[:, 0] = 1
+        kept = shares[0, 1:].astype(Wide).sum() - (1 + shares[0, 1:].astype(Wide).sum()) * rest / (1 + rest)
+        assert ulps(f.backward(x, shares, reduction="none")[:, 0], kept[:, 0], dtype) <= 2 * ULP
+
+
+def test_the_gradient_of_softmax_multiplies_no_rounded_subnormal() -> None:
+    """A share of 2^-146 has 3 bits in float32; its product with 10^6 has 24."""
+    x = np.array([[0.0, -101.25]], np.float32)
+    g = np.array([[0.0, 1e6]], np.float32)
+    exact = gradient(x, g, np.array([0]))
+    assert ulps(get("softmax").backward(g, x), exact, np.float32) <= 2 * ULP
+    wide = np.tile(np.float32(-200), (1, 100))
+    wide[0, :2] = x
+    slopes = np.zeros_like(wide)
+    slopes[0, :2] = g
+    assert ulps(get("softmax").backward(slopes, wide)[:, :2], exact, np.float32) <= 2 * ULP

@@ -24,6 +24,7 @@ from actbench.catalog.registry import activation
     params={
         "beta": Param(meaning="sharpness of the gate", elsewhere={"keras": 1.0, "jax": 1.0}, shown=(0.5, 2.0))
     },
+    error_bounds=(0.85, 2),
     reference="Ramachandran, Zoph and Le (2017), Searching for Activation Functions, arXiv:1710.05941",
     pitfalls=(
         "Printed derivatives often drop beta: swish' = s(bx) (1 + b x s(-bx)).",
@@ -40,6 +41,7 @@ def swish(x: float, beta: float = 1.0) -> float:
     formula="x / (1 + exp(-x))",
     derivative_formula="1/(1 + exp(-x)) + x*exp(-x)/(1 + exp(-x))**2",
     derivative=lambda x: primitives.silu_slope(x, 0.0),
+    error_bounds=(0.85, 2),
     reference="Elfwing, Uchibe and Doya (2018), arXiv:1702.03118; Hendrycks and Gimpel (2016)",
     pitfalls=("Not monotone: the minimum is -0.2785 at x = -1.2785, where the derivative changes sign.",),
 )
@@ -53,6 +55,7 @@ def silu(x: float) -> float:
     formula="x * tanh(log(1 + exp(x)))",
     derivative_formula="tanh(log(1 + exp(x))) + x*(1 - tanh(log(1 + exp(x)))**2)/(1 + exp(-x))",
     derivative=primitives.mish_slope,
+    error_bounds=(0.85, 0.8),
     reference="Misra (2020), Mish: A Self Regularized Non-Monotonic Activation Function, arXiv:1908.08681",
     pitfalls=(
         "tanh(softplus(x)) needs one exp, not three: with q = e^x it is q(q + 2)/(q(q + 2) + 2).",
@@ -69,6 +72,7 @@ def mish(x: float) -> float:
     formula="x/2 * erfc(-x/sqrt(2))",
     derivative_formula="erfc(-x/sqrt(2))/2 + x*exp(-x**2/2)/sqrt(2*pi)",
     derivative=primitives.gelu_slope,
+    error_bounds=(1, 1.6),
     reference="Hendrycks and Gimpel (2016), Gaussian Error Linear Units, arXiv:1606.08415",
     pitfalls=(
         "jax.nn.gelu and keras.ops.gelu mean gelu_tanh unless told otherwise; torch and ONNX mean this one.",
@@ -91,6 +95,7 @@ def gelu(x: float) -> float:
     ),
     derivative=primitives.gelu_tanh_slope,
     aliases=("gelu_new", "gelu_approximate"),
+    error_bounds=(0.85, 1.55),
     reference="Hendrycks and Gimpel (2016), arXiv:1606.08415; torch gelu(approximate='tanh')",
     pitfalls=(
         "It is not gelu: the two differ by up to 4.7e-4.",
@@ -117,6 +122,7 @@ def _hardswish_slope(x: float) -> float:
         Kink(at="-3", left="0", right="-1/2", value="-1/2"),
         Kink(at="3", left="3/2", right="1", value="3/2"),
     ),
+    error_bounds=(0.55, 1.35),
     reference="Howard et al. (2019), Searching for MobileNetV3, arXiv:1905.02244",
     pitfalls=(
         "At the kinks -3 and 3 the derivative is torch's: -1/2 and 3/2.",

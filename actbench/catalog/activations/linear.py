@@ -12,6 +12,7 @@ from actbench.catalog.registry import activation
     derivative_formula="1",
     derivative=lambda x: 1.0,
     aliases=("linear",),
+    error_bounds=(0.5, 0.5),
     reference="torch.nn.Identity; keras.activations.linear",
     pitfalls=("A network whose every activation is the identity is one linear map, however deep.",),
 )
@@ -33,6 +34,7 @@ def identity(x: float) -> float:
     aliases=("heaviside", "binary_step"),
     range="(-inf, inf)",
     kinks=(Kink(at="0", left="0", right="0", value="0", jump=True),),
+    error_bounds=(0.5, 0.5),
     reference="McCulloch and Pitts (1943); torch.heaviside",
     pitfalls=(
         "The derivative is 0 almost everywhere: no gradient passes, so it cannot be trained through.",

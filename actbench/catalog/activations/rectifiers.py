@@ -33,6 +33,7 @@ _LEAK = Kink(at="0", left="negative_slope", right="1", value="negative_slope")
     },
     range="[0, inf]",
     kinks=(Kink(at="0", left="0", right="1", value="slope_at_zero"),),
+    error_bounds=(0.5, 0.5),
     reference="Nair and Hinton (2010), Rectified Linear Units Improve Restricted Boltzmann Machines",
     pitfalls=(
         "relu'(0) is a convention: 0 in torch, JAX and Keras, 1 in some texts (slope_at_zero=).",
@@ -67,6 +68,7 @@ def relu(x: float, slope_at_zero: float = 0.0) -> float:
     },
     aliases=("lrelu", "leakyrelu"),
     kinks=(_LEAK,),
+    error_bounds=(0.5, 0.5),
     reference="Maas, Hannun and Ng (2013), Rectifier Nonlinearities Improve Neural Network Acoustic Models",
     pitfalls=(
         "The default slope differs by framework: .01 (torch, JAX, ONNX), .2 (Keras function), .3 (Keras layer).",
@@ -93,6 +95,7 @@ def leaky_relu(x: float, negative_slope: float = 0.01) -> float:
         )
     },
     kinks=(Kink(at="0", left="weight", right="1", value="weight"),),
+    error_bounds=(0.5, 0.5),
     reference="He, Zhang, Ren and Sun (2015), Delving Deep into Rectifiers, arXiv:1502.01852",
     pitfalls=(
         "The slope is learned: some texts call it fixed, which is leaky_relu.",
@@ -137,6 +140,7 @@ def _rrelu_slope(
         "noise": Param(None, "a numpy Generator, or uniforms in [0, 1) of x's shape", array=True),
     },
     kinks=(Kink(at="0", left="slope", right="1", value="slope"),),
+    error_bounds=(0.5, 0.5),
     reference="Xu, Wang, Chen and Li (2015), Empirical Evaluation of Rectified Activations, arXiv:1505.00853",
     pitfalls=(
         "In evaluation the slope is the mean of the bounds, 11/48, not a draw.",
@@ -164,6 +168,7 @@ def rrelu(x: float, slope: float = 11 / 48) -> float:
     },
     range="[-inf, inf]",
     kinks=(Kink(at="0", left="alpha", right="1", value="alpha"),),
+    error_bounds=(1, 0.9),
     reference="Clevert, Unterthiner and Hochreiter (2016), arXiv:1511.07289",
     pitfalls=(
         "The derivative is 'f(x) + alpha' below 0; the printed 'f(x) + 1' holds only for alpha = 1.",
@@ -182,8 +187,11 @@ def _celu_slope(x: float, alpha: float) -> float:
 
 
 def _celu_alpha(x: float, alpha: float) -> float:
-    u = wide(minimum(x, 0.0)) / wide(alpha)  # near 0 all but u^2/2 of the two terms cancels
-    return expm1(u) - damped(u, exp(u))
+    u = wide(minimum(x, 0.0)) / wide(alpha)
+    # Near 0 the two terms cancel: the series then, of (n - 1) u^n / n!, to 2^-53 where |u| is below 1/8.
+    series = 1 / 840 + u * (1 / 5760 + u * (1 / 45360 + u * (1 / 403200 + u / 3991680)))
+    series = 0.5 + u * (1 / 3 + u * (1 / 8 + u * (1 / 30 + u * (1 / 144 + u * series))))
+    return -u * u * series if u > -0.125 else expm1(u) - damped(u, exp(u))
 
 
 @activation(
@@ -201,6 +209,7 @@ def _celu_alpha(x: float, alpha: float) -> float:
         )
     },
     range="[-inf, inf]",
+    error_bounds=(1, 0.9),
     reference="Barron (2017), Continuously Differentiable Exponential Linear Units, arXiv:1704.07483",
     pitfalls=("It is elu for alpha = 1 only; for every other alpha it has, unlike elu, no kink.",),
 )
@@ -222,6 +231,7 @@ def celu(x: float, alpha: float = 1.0) -> float:
             at="0", left="1.7580993408473768599", right="1.0507009873554804934", value="1.7580993408473768599"
         ),
     ),
+    error_bounds=(1, 1.05),
     reference="Klambauer, Unterthiner, Mayr and Hochreiter (2017), Self-Normalizing Neural Networks, arXiv:1706.02515",
     pitfalls=(
         "alpha = 1.67326 and lambda = 1.05070 are no parameters: only they keep mean 0 and variance 1.",
@@ -247,6 +257,7 @@ def selu(x: float) -> float:
         Kink(at="min_val", left="0", right="1", value="0"),
         Kink(at="max_val", left="1", right="0", value="0"),
     ),
+    error_bounds=(0.5, 0.5),
     reference="Collobert (2004), Large Scale Machine Learning; torch.nn.functional.hardtanh",
     pitfalls=("The slope at the two kinks is 0 in torch and here, 1 in JAX.",),
 )
@@ -262,6 +273,7 @@ def hardtanh(x: float, min_val: float = -1.0, max_val: float = 1.0) -> float:
     derivative=lambda x: 1.0 if 0.0 < x < 6.0 else 0.0,
     range="[0, 6]",
     kinks=(Kink(at="0", left="0", right="1", value="0"), Kink(at="6", left="1", right="0", value="0")),
+    error_bounds=(0.5, 0.5),
     reference="Krizhevsky (2010), Convolutional Deep Belief Networks on CIFAR-10",
     pitfalls=("Nothing but relu below 6: for activations that stay small the two are one.",),
 )

@@ -29,6 +29,7 @@ def _softplus_beta(x: float, beta: float, threshold: float) -> float:
     derivative=primitives.sigmoid_slope,
     aliases=("logistic", "expit"),
     range="[0, 1]",
+    error_bounds=(1, 1.65),
     reference="Verhulst (1838); Rumelhart, Hinton and Williams (1986)",
     pitfalls=(
         "s(1 - s) is 0 in float32 from x = 17 on, where the derivative is 4e-8: use s(x) s(-x).",
@@ -47,6 +48,7 @@ def sigmoid(x: float) -> float:
     derivative_formula="4 / (exp(x) + exp(-x))**2",
     derivative=primitives.tanh_slope,
     range="[-1, 1]",
+    error_bounds=(1, 1.65),
     reference="LeCun, Bottou, Orr and Müller (1998), Efficient BackProp",
     pitfalls=(
         "The quotient of exponentials, computed as printed, is NaN from x = 89 on in float32.",
@@ -82,6 +84,7 @@ def tanh(x: float) -> float:
             jump=True,
         ),
     ),
+    error_bounds=(0.95, 1),
     reference="Dugas, Bengio, Bélisle, Nadeau and Garcia (2001)",
     pitfalls=(
         "torch turns linear above beta*x = 20, which is off by 1e-10 relative: threshold=20 for parity.",
@@ -101,6 +104,7 @@ def softplus(x: float, beta: float = 1.0, threshold: float = float("inf")) -> fl
     derivative=lambda x: primitives.sigmoid(-x),
     aliases=("log_sigmoid",),
     range="[-inf, 0]",
+    error_bounds=(0.9, 1),
     reference="torch.nn.functional.logsigmoid; jax.nn.log_sigmoid",
     pitfalls=(
         "log(sigmoid(x)) is -inf from x = -104 on in float32; the value there is x.",
@@ -115,7 +119,7 @@ def logsigmoid(x: float) -> float:
 def _softsign_slope(x: float) -> float:
     a = minimum(fabs(x), 1e30)
     d, t = 1.0 + a, sum_tail(1.0, a)
-    return ratio(ratio(1.0, d, t), d, t) if fabs(x) < 1e30 else (1e-30 / fabs(x)) * (1e30 / fabs(x))
+    return ratio(ratio(1.0, d, t), d, t) if fabs(x) < 1e30 else 1.0 / fabs(x) / fabs(x)
 
 
 @activation(
@@ -125,6 +129,7 @@ def _softsign_slope(x: float) -> float:
     derivative=_softsign_slope,
     aliases=("soft_sign",),
     range="[-1, 1]",
+    error_bounds=(0.55, 1.25),
     reference="Turian, Bergstra and Bengio (2009), Quadratic Features and Deep Architectures for Chunking",
     pitfalls=("It saturates polynomially: the derivative is still 1e-4 at x = 99, where tanh's is 1e-85.",),
 )
@@ -145,6 +150,7 @@ def softsign(x: float) -> float:
         Kink(at="-3", left="0", right="1/6", value="0"),
         Kink(at="3", left="1/6", right="0", value="0"),
     ),
+    error_bounds=(0.5, 0.5),
     reference="Courbariaux, Bengio and David (2015), arXiv:1511.00363; torch.nn.functional.hardsigmoid",
     pitfalls=("The slope differs by framework: 1/6 in torch, Keras 3 and JAX, .2 in ONNX and Keras 2.",),
 )

@@ -39,7 +39,7 @@ def _weighted_log(weight: float, logarithm: float, clamp: float) -> float:
 
 
 def _bce_slope(pred: float, target: float, clamp: float) -> float:
-    p = _clipped(pred, clamp)
+    p = _clipped(pred, clamp) + 0.0  # a negative zero is a zero: its quotient is -inf, too
     if clamp == 1:
         return (p - target) / maximum(p * (1.0 - p), 1e-12)
     inside = 1.0 if p == pred else 0.0
@@ -68,6 +68,7 @@ def _bce_slope(pred: float, target: float, clamp: float) -> float:
     domain="[0, 1]",
     target="[0, 1]",
     aliases=("log_loss", "binary_cross_entropy"),
+    error_bounds=(1.25, 0.8),
     reference="torch.nn.functional.binary_cross_entropy; Good (1952)",
     pitfalls=(
         "log 0: the exact loss is infinite at pred = 0, target = 1; torch returns 100, Keras 16.1 (clamp=).",
@@ -93,6 +94,7 @@ def bce(pred: float, target: float, clamp: str = "none") -> float:
     gradients={"target": lambda pred, target: -pred},
     target="[0, 1]",
     aliases=("binary_cross_entropy_with_logits", "sigmoid_cross_entropy"),
+    error_bounds=(1.25, 1.05),
     reference="torch.nn.functional.binary_cross_entropy_with_logits",
     pitfalls=(
         "The gradient is s(pred) - target only with respect to the logit, not to the probability.",
@@ -113,6 +115,7 @@ def bce_with_logits(pred: float, target: float) -> float:
     derivative=lambda pred, target: -target if target * pred < 1.0 else 0.0,
     target="{-1, 1}",
     kinks=(Kink(at="1/target", left="min(-target, 0)", right="max(-target, 0)", value="0"),),
+    error_bounds=(0.5, 0.5),
     reference="Cortes and Vapnik (1995); keras.losses.Hinge",
     pitfalls=(
         "Labels are -1 and 1. With 0/1 labels the zeros give the constant loss 1 and no gradient: an error here.",
@@ -123,6 +126,12 @@ def hinge(pred: float, target: float) -> float:
     """Hinge loss: zero beyond the margin, linear within it."""
     margin = 1.0 - target * pred
     return margin if margin > 0.0 else 0.0
+
+
+def _cross_entropy_exact(m: Any, pred: list[Any], q: list[Any], label_smoothing: Any) -> Any:
+    logarithm = m.log(m.fsum(m.exp(v) for v in pred))
+    shares = [(1 - label_smoothing) * t + label_smoothing / len(q) for t in q]
+    return m.fsum(t * (logarithm - v) for v, t in zip(pred, shares, strict=True))
 
 
 def _cross_entropy_backward(pred: Row, target: Any, weight: Row, out: Row, label_smoothing: float) -> None:
@@ -142,10 +151,9 @@ def _cross_entropy_backward(pred: Row, target: Any, weight: Row, out: Row, label
             Domain("[0, 1]"), "share of the target spread evenly over classes", {"torch": 0.0, "keras": 0.0}
         )
     },
-    exact=lambda m, pred, q: (
-        -m.fsum(t * m.log(m.exp(v) / m.fsum(m.exp(u) for u in pred)) for v, t in zip(pred, q, strict=True))
-    ),
+    exact=_cross_entropy_exact,
     aliases=("softmax_cross_entropy", "categorical_crossentropy", "sparse_categorical_crossentropy"),
+    error_bounds=(1.6, 2.1),
     reference="torch.nn.functional.cross_entropy; Szegedy et al. (2016) for label smoothing",
     pitfalls=(
         "It takes logits: softmax before it is softmax twice.",

@@ -20,6 +20,7 @@ _SQUARE_PITFALLS = (
     derivative=lambda pred, target: 2.0 * (pred - target),
     gradients={"target": lambda pred, target: 2.0 * (target - pred)},
     aliases=("mean_squared_error", "l2"),
+    error_bounds=(0.5, 0.5),
     reference="torch.nn.functional.mse_loss; Gauss (1809)",
     pitfalls=_SQUARE_PITFALLS,
 )
@@ -35,6 +36,7 @@ def mse(pred: float, target: float) -> float:
     derivative=lambda pred, target: pred - target,
     gradients={"target": lambda pred, target: target - pred},
     default_reduction="sum",
+    error_bounds=(0.5, 0.5),
     reference="Bishop (1995), Neural Networks for Pattern Recognition, eq. 1.3",
     pitfalls=_SQUARE_PITFALLS,
 )
@@ -50,6 +52,7 @@ def half_squared_error(pred: float, target: float) -> float:
     derivative=lambda pred, target: pred - target,
     gradients={"target": lambda pred, target: target - pred},
     mean_over="samples",
+    error_bounds=(0.5, 0.5),
     reference="Nielsen (2015), Neural Networks and Deep Learning, eq. 6",
     pitfalls=("It divides by the number of samples (the first axis), not of elements.", *_SQUARE_PITFALLS),
 )
@@ -66,6 +69,7 @@ def quadratic_cost(pred: float, target: float) -> float:
     gradients={"target": lambda pred, target: sign(target - pred)},
     aliases=("l1", "mean_absolute_error"),
     kinks=(Kink(at="target", left="-1", right="1", value="0"),),
+    error_bounds=(0.5, 0.5),
     reference="torch.nn.functional.l1_loss; Laplace (1774)",
     pitfalls=("The gradient does not shrink near the target: a fixed step oscillates round it.",),
 )
@@ -89,6 +93,7 @@ def mae(pred: float, target: float) -> float:
             at="target", left="-scale/max(abs(target), eps)", right="scale/max(abs(target), eps)", value="0"
         ),
     ),
+    error_bounds=(1.25, 0.5),
     reference="keras.losses.MeanAbsolutePercentageError; sklearn.metrics",
     pitfalls=(
         "At target = 0 the loss is |pred|/eps: huge, and set by eps alone.",
@@ -99,7 +104,7 @@ def mae(pred: float, target: float) -> float:
 def mape(pred: float, target: float, eps: float = 1e-7, scale: float = 1.0) -> float:
     """Mean absolute percentage error, as a fraction."""
     size = fabs(target)
-    return scale * fabs(pred - target) / (size if size > eps else eps)
+    return fabs(pred - target) / (size if size > eps else eps) * scale
 
 
 @loss(
@@ -116,6 +121,7 @@ def mape(pred: float, target: float, eps: float = 1e-7, scale: float = 1.0) -> f
             shown=(0.5, 2.0),
         )
     },
+    error_bounds=(0.5, 0.5),
     reference="Huber (1964), Robust Estimation of a Location Parameter",
     pitfalls=("torch's smooth_l1 is huber divided by its beta (= delta): the same only at 1.",),
 )
@@ -134,6 +140,7 @@ def huber(pred: float, target: float, delta: float = 1.0) -> float:
     params={"q": Param(Domain("(0, 1)"), "the quantile", {"scikit-learn": 0.5}, shown=(0.1, 0.9))},
     aliases=("pinball",),
     kinks=(Kink(at="target", left="-q", right="1 - q", value="0"),),
+    error_bounds=(0.5, 0.5),
     reference="Koenker and Bassett (1978), Regression Quantiles",
     pitfalls=("The under-prediction side has the weight q: q = .9 punishes predictions that are too low.",),
 )

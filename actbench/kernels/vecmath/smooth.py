@@ -41,7 +41,8 @@ def smooth(c: Any, tools: Any) -> SimpleNamespace:
     UNIT = T(2.0**-LIFT)
     TO_LIFTED = T(tools.ROUNDER + T(info.maxexp - 1 - LIFT))
     TO_DEEP = T(tools.ROUNDER + T(info.maxexp - 1 + LIFT))
-    EXP, LOG1P, NORMAL, NORMAL_SLOPE = c.EXP, c.LOG1P, c.NORMAL, c.NORMAL_SLOPE
+    EXP, NORMAL, NORMAL_SLOPE = c.EXP, c.NORMAL, c.NORMAL_SLOPE
+    LOG1P_FIRST, LOG1P = c.LOG1P[0], c.LOG1P[1:]
     SILU_ROOT, SILU_ROOT_LOW = c.SILU_ROOT
     SILU_EXP, SILU_SQUARE = c.SILU_EXP[0], square(c.SILU_SQUARE, c.SILU_EXP)
     MISH_ROOT, MISH_ROOT_LOW = c.MISH_ROOT
@@ -160,7 +161,9 @@ def smooth(c: Any, tools: Any) -> SimpleNamespace:
         high, rest = fma_pair(s, -HALF, q)
         rest += fma(s_low, -HALF, q_low * fma(u, -HALF, ONE))
         cube, cube_low = two_product(s, u)
-        high, low = fast_two_sum(high, fma(cube, horner(u, LOG1P), fma(cube_low, ONE / THREE, rest)))
+        f, f_low = fma_pair(u, horner(u, LOG1P), LOG1P_FIRST)
+        high, low = fma_pair(cube, f, high)
+        low += fma(cube, f_low, fma(cube_low, ONE / THREE, rest))
         high, low = high * SINK, low * SINK
         m = ZERO if x < ZERO else x
         large, small = (m, high) if m > high else (high, m)
