@@ -242,6 +242,19 @@ def save_run(run: Run, path: str | os.PathLike[str]) -> None:
         raise OutputError(f"cannot write {target}: {error.strerror}") from error
 
 
+def text_of(source: Path) -> str:
+    """The text of a file, gzipped or not; raises InputFileError where it is missing, broken or no text."""
+    try:
+        content = source.read_bytes()
+        return (gzip.decompress(content) if content.startswith(_GZIP) else content).decode()
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputFileError(f"{source} cannot be read: it is a broken gzip file") from error
+    except OSError as error:
+        raise InputFileError(f"cannot read {source}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputFileError(f"{source} cannot be read: it is not text") from error
+
+
 def load_run(path: str | os.PathLike[str]) -> Run:
     """The run in `path`: its file, also gzipped, the journal of an unfinished one, or the folder of either.
 
@@ -253,16 +266,7 @@ def load_run(path: str | os.PathLike[str]) -> Run:
         if not found:
             raise InputFileError(f"{source} holds no {RUN_FILE}")
         source = found[0]
-    try:
-        content = source.read_bytes()
-    except OSError as error:
-        raise InputFileError(f"cannot read {source}: {error.strerror}") from error
-    try:
-        text = (gzip.decompress(content) if content.startswith(_GZIP) else content).decode()
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputFileError(f"{source} is not a run: it is a broken gzip file") from error
-    except UnicodeDecodeError as error:
-        raise InputFileError(f"{source} is not a run: it is not text") from error
+    text = text_of(source)
     plain = _parse_journal(text, source) if source.suffix == ".jsonl" else _parse(text, source)
     if not isinstance(plain, dict) or "schema" not in plain:
         raise InputFileError(f"{source} is not a run: it has no field 'schema'")

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from actbench.catalog.errors import ActbenchError
+from actbench.cli.audit import audit
 from actbench.cli.bench import bench
 from actbench.cli.check import check
 from actbench.cli.list import list_functions
@@ -29,7 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("list")(list_functions)
-for _command in (show, plot, bench, check, report):
+for _command in (show, plot, bench, check, audit, report):
     app.command()(_command)
 
 

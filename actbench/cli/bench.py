@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from actbench.cli.report import Export, deliver, parse_exports, tell, write_folder
+from actbench.cli.progress import bars, tell
+from actbench.cli.report import Export, command_line, deliver, parse_exports, write_folder
 from actbench.cli.selection import chosen
 
 if TYPE_CHECKING:
@@ -150,14 +149,21 @@ def bench(
     plan = expand([bind(d) for d in declarations], resolved)
     peers = chosen_peers(resolved.against)
     start = runner.begin(
-        [d.name for d in declarations], resolved, command=_command(), source=source, peers=peers
+        [d.name for d in declarations], resolved, command=command_line(), source=source, peers=peers
     )
     if resume:
         start, folder = runner.resume(resolved.output, start)
     else:
         folder = runner.new_folder(resolved.output, start)
     try:
-        with _progress(quiet) as progress:
+        with bars(quiet, "compile", "measure") as shown:
+
+            def progress(event: Event) -> None:
+                if event.stage == "note":
+                    shown.note(event.text)
+                else:
+                    shown.at(event.stage, event.text, event.done, event.total)
+
             run = runner.run(
                 plan,
                 resolved,
@@ -179,51 +185,3 @@ def bench(
         tell(f"{'failed' if skipped.failed else 'skipped'} {skipped.cell}: {skipped.reason}", quiet)
     tell(f"wrote run.json, {', '.join(write_folder(run, folder))} to {folder}", quiet)
     return 1 if any(skipped.failed for skipped in run.skipped) else 0
-
-
-def _command() -> str:
-    import shlex
-    import sys
-
-    return shlex.join(["actbench", *sys.argv[1:]])
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[Event], None]]:
-    """What tells of events: a bar with the time left where stderr is a terminal, else notes alone."""
-    import sys
-
-    if quiet or not sys.stderr.isatty():
-        yield lambda event: tell(event.text, quiet) if event.stage == "note" else None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        stages = {s: bars.add_task(s, visible=False) for s in ("compile", "measure")}
-
-        def show(event: Event) -> None:
-            if event.stage == "note":
-                bars.console.print(event.text, markup=False)
-            else:
-                bars.update(
-                    stages[event.stage],
-                    description=f"{event.stage} {event.text}".ljust(44)[:44],
-                    completed=event.done,
-                    total=event.total,
-                    visible=event.done < event.total,
-                )
-
-        yield show

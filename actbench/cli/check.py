@@ -39,10 +39,11 @@ def check(
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only what is wrong.")] = False,
 ) -> int:
-    """Check derivatives against differences of the compiled kernels; exit 1 where one is wrong.
+    """Check values, derivatives and gradients; exit 1 where one is wrong.
 
-    Also kinks, parameter gradients, reductions, float32 kernels, range and special values, and, where mpmath is
-    installed, values and tails against the formula at high precision.
+    Three judges: differences of the compiled kernels, the formula's exact
+    values and laws (python-flint must be installed), and, for float32,
+    the float64 kernels. Also kinks, reductions, range and special values.
     """
     from actbench import kernels
     from actbench.catalog.errors import UsageError
@@ -167,6 +168,9 @@ def _print(report: Report, quiet: bool) -> None:
     elif not quiet:
         one = len({e.function for e in report.evidence}) == 1
         out.print(terminal(details(report) if one else summary(report)))
+    for e in report.evidence if not quiet else ():
+        if e.verdict == "undecided" and e.reason:
+            out.print(f"\n{e.function}: {e.check} is undecided by the {e.judge}: {e.reason}")
     for e in report.wrong:
         out.print(f"\n{e.function}: {e.check} is wrong, says the judge ({e.judge})\n  at {e.counterexample}")
     if not quiet:

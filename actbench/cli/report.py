@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from actbench.cli.progress import tell
+
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from actbench.bench.run import Run
+    from actbench.present.audits import Session
 
 Export = Annotated[
     list[str] | None,
@@ -22,24 +29,28 @@ Export = Annotated[
 
 def report(
     run: Annotated[
-        Path, typer.Argument(metavar="RUN.json", help="A run's file, also gzipped, or its folder.")
+        Path,
+        typer.Argument(
+            metavar="RUN.json", help="A run's file, also gzipped, or its folder; or the file of audits."
+        ),
     ],
     output: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write run.csv, run.md and throughput.png there."),
+        typer.Option(metavar="DIR", help="Write the tables (.csv, .md) and pictures there."),
     ] = None,
     export: Export = None,
     json: Annotated[bool, typer.Option("--json", help="Print the run as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr.")] = False,
 ) -> None:
-    """Make the tables and plots of a run again, from its file alone."""
+    """Make the tables and plots of a run, or of audits, again, from the file alone."""
     from actbench.bench.run import load_run
+    from actbench.present import audits
 
     exports = parse_exports(export)
-    loaded = load_run(run)
+    record = audits.load(run) if audits.holds(run) else load_run(run)
     if output is not None:
-        tell(f"wrote {', '.join(write_folder(loaded, output))} to {output}", quiet)
-    deliver(loaded, exports, json)
+        tell(f"wrote {', '.join(write_folder(record, output))} to {output}", quiet)
+    deliver(record, exports, json)
 
 
 def parse_exports(texts: list[str] | None) -> list[tuple[str, str]]:
@@ -55,34 +66,44 @@ def parse_exports(texts: list[str] | None) -> list[tuple[str, str]]:
     return exports
 
 
-def deliver(run: Run, exports: list[tuple[str, str]], json: bool) -> None:
-    """Write the exports of `run`, then its table to stdout, unless a document goes there already."""
-    from actbench.bench.run import dump_run
-    from actbench.present import output, runs
+def deliver(record: Run | Session, exports: list[tuple[str, str]], json: bool) -> None:
+    """Write the exports of a record, then its table to stdout, unless a document goes there already."""
+    from actbench.bench.run import Run, dump_run
+    from actbench.present import audits, output, runs
 
-    texts = {"csv": runs.csv, "md": runs.markdown, "json": dump_run}
+    texts: Mapping[str, Callable[[Any], str]]
+    if isinstance(record, Run):
+        texts, shown = {"csv": runs.csv, "md": runs.markdown, "json": dump_run}, runs.terminal(record)
+    else:
+        texts = {"csv": audits.csv, "md": audits.markdown, "json": audits.dump}
+        shown = audits.terminal(record)
     if json:
         exports = [*exports, ("json", output.STDOUT)]
     for kind, file in exports:
-        output.write_text(texts[kind](run), file)
+        output.write_text(texts[kind](record), file)
     if all(file != output.STDOUT for _, file in exports):
-        output.console().print(runs.terminal(run))
+        output.console().print(shown)
 
 
-def write_folder(run: Run, folder: Path) -> list[str]:
-    """Write the tables and the plot of `run` to `folder`; the names of the files."""
-    from actbench.present import output, runs, theme
+def write_folder(record: Run | Session, folder: Path) -> list[str]:
+    """Write the tables and the pictures of a record to a folder; the names of the files."""
+    from actbench.bench.run import Run
+    from actbench.present import accuracy, audits, output, runs, theme
 
-    output.write_text(runs.csv(run), folder / "run.csv")
-    output.write_text(runs.markdown(run), folder / "run.md")
-    files = ["run.csv", "run.md"]
-    if run.cells:
-        output.write_figure(runs.throughput(run, theme.theme("light")), folder / "throughput.png")
-        files.append("throughput.png")
-    return files
+    light = theme.theme("light")
+    if isinstance(record, Run):
+        texts = {"run.csv": runs.csv(record), "run.md": runs.markdown(record)}
+        pictures = {"throughput": runs.throughput(record, light)} if record.cells else {}
+    else:
+        texts = {"audit.csv": audits.csv(record), "audit.md": audits.markdown(record)}
+        pictures = accuracy.figures(record.audits, light)
+    for name, text in texts.items():
+        output.write_text(text, folder / name)
+    for name, figure in pictures.items():
+        output.write_figure(figure, folder / f"{name}.png")
+    return [*texts, *(f"{name}.png" for name in pictures)]
 
 
-def tell(message: str, quiet: bool = False) -> None:
-    """Print `message` to stderr, unless `quiet`."""
-    if not quiet:
-        typer.echo(message, err=True)
+def command_line() -> str:
+    """The command as it was typed."""
+    return shlex.join(["actbench", *sys.argv[1:]])

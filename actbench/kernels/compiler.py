@@ -29,11 +29,12 @@ import platformdirs
 from numba.core.bytecode import FunctionIdentity
 from numba.core.caching import _Cache
 from numba.core.compiler import CompileResult
+from numba.core.errors import NumbaError
 from numba.core.registry import cpu_target
 from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
-from actbench.catalog.errors import UsageError
+from actbench.catalog.errors import DeclarationError, UsageError
 from actbench.kernels.arrays import compute_dtype
 from actbench.kernels.collection import uncollected
 from actbench.kernels.headers import Operand
@@ -151,6 +152,20 @@ def operand(dtype: np.dtype[Any], *, output: bool = False) -> Any:
     return Operand(dtype.name)
 
 
+def _explain(error: Exception, bodies: tuple[Callable[..., Any], ...]) -> None:
+    """Raise DeclarationError where one of the bodies is a user's, whose mistake it is."""
+    ours = str(Path(__file__).parents[1])
+    own = [body.__code__ for body in bodies if not body.__code__.co_filename.startswith(ours)]
+    if own:
+        lines = [line.strip() for line in str(error).splitlines()]
+        # Numba tells of every layer, the outermost first; the cause is what follows the last of these.
+        last = max((i for i, line in enumerate(lines) if "Failed in" in line), default=-1)
+        where = f"{own[0].co_name} in {own[0].co_filename}, line {own[0].co_firstlineno}"
+        raise DeclarationError(
+            f"Numba cannot compile {where}: {lines[last + 1].partition(': %')[0]}"
+        ) from error
+
+
 def compile_kernel(
     template: Callable[..., Callable[..., Any]],
     bodies: tuple[Callable[..., Any], ...],
@@ -169,6 +184,7 @@ def compile_kernel(
         raise UsageError("NUMBA_DISABLE_JIT is set: unset it, the kernels exist only compiled")
     identity = (_toolchain(), template.__qualname__, [digest(b) for b in bodies], dtype.name)
     key = hashlib.sha256(repr((*identity, signature, scalars, options)).encode()).hexdigest()[:40]
+    declared = bodies
     with _LOCK:
         cache = _TimedCache(key)
         cached = cache.entry is not None
@@ -192,7 +208,11 @@ def compile_kernel(
         dispatcher._cache = cache
         # What Numba makes mostly stays, and looking at it takes a tenth of the time.
         with uncollected():
-            entry = dispatcher.compile(signature)
+            try:
+                entry = dispatcher.compile(signature)
+            except NumbaError as error:
+                _explain(error, declared)
+                raise
         dispatcher.disable_compile()
     seconds = cache.entry[0] if cache.entry is not None else cache.seconds
     return Kernel(entry, Compilation(seconds, cached), key, dispatcher)

@@ -10,8 +10,10 @@ from typing import Any
 from actbench.bench.run import Run, load_run
 from actbench.catalog.declaration import KINDS
 from actbench.catalog.registry import declarations
-from actbench.present import quantity, runs, versus
+from actbench.present import audits, quantity, runs, versus
+from actbench.present.labels import distinct
 from actbench.present.table import Column, Table, markdown
+from actbench.verify.findings import DERIVATIVE, FORWARD, OURS
 
 
 def speed(path: Path) -> str:
@@ -64,6 +66,50 @@ def catalogue() -> str:
         title = {"activation": "Activations", "loss": "Losses"}[kind]
         parts.append(f"{len(rows)} {title.lower()}:\n\n{markdown(Table('', columns, rows))}")
     return "\n".join(parts)
+
+
+def exactness(every: Path, beside: Path) -> str:
+    """The largest errors of published audits: ours at every float32 there is, and peers' on a sample."""
+    ours, peers = audits.load(every), audits.load(beside)
+    parts = []
+    for pass_ in (FORWARD, DERIVATIVE):
+        others = distinct(a.provider for a in peers.audits if a.provider != OURS and a.case.pass_ == pass_)
+        columns = (
+            Column("function", align="left"),
+            Column(OURS, "ULP"),
+            Column("correct", "%"),
+            *(Column(name, "ULP") for name in others),
+        )
+        found = {
+            (a.provider, a.case.function): a
+            for a in peers.audits
+            if (a.case.pass_, a.case.dtype) == (pass_, "float32")
+        }
+        rows = tuple(
+            (
+                a.case.function,
+                audits.worst([a]),
+                audits.share(a),
+                *(audits.worst([b] if (b := found.get((name, a.case.function))) else []) for name in others),
+            )
+            for a in ours.audits
+            if a.case.pass_ == pass_
+        )
+        parts.append(f"{pass_.capitalize()}:\n\n{markdown(Table('', columns, rows))}")
+    sample = max(a.inputs for a in peers.audits)
+    others = distinct(a.provider for a in peers.audits if a.provider != OURS)
+    version = ", ".join(f"{name} {peers.versions.get(name) or ''}".rstrip() for name in others)
+    note = (
+        f"By `{ours.command}` at {ours.audits[0].inputs:,} inputs, and `{peers.command}` at {sample:,} "
+        f"({version}). !: with NaN, or an infinity, where there should be none, or the other way round.\n"
+    )
+    return "\n".join([*parts, note])
+
+
+def formats(path: Path) -> str:
+    """The largest errors of a published audit of all functions in all formats, a line a function."""
+    session = audits.load(path)
+    return f"`{session.command}`:\n\n{markdown(audits.summary(session))}"
 
 
 def accuracy() -> str:

@@ -18,6 +18,7 @@ from actbench.kernels.arrays import dtype_named
 from actbench.kernels.base import Function
 from actbench.verify.report import Evidence, Place, Tally
 from actbench.verify.section import Array
+from actbench.verify.trial import tried
 
 SIZES = (*range(68), 4095, 4096, 4097)
 """Up to four vectors of 16 and what is left of them; a tile of the kernels and its neighbours."""
@@ -57,6 +58,7 @@ Variant = tuple[str, float, Array, Array]
 
 def check(f: Function, dtypes: tuple[str, ...] = ("float64", "float32")) -> tuple[Evidence, ...]:
     """Whether every pass gives the same bits in all ways to call it, with default parameters."""
+    tried(f)
     tallies: dict[str, Tally] = {}
     with np.errstate(all="ignore"):
         for name in dtypes:

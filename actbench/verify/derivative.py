@@ -1,14 +1,14 @@
 """Is it right? Checks of a compiled function as a black box, the same for the catalogue's and for users' own.
 
-float64 derivatives are judged by differences of the compiled forward pass, the tails that differences cannot see
-by the formula at high precision (where mpmath is installed), float32 kernels by the float64 ones.
+float64 derivatives are judged by differences of the compiled forward pass, float32 kernels by the float64 ones, and
+both by the formula's own exact value, which sees the tails that differences do not.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,18 +17,19 @@ from actbench.catalog.declaration import Declaration
 from actbench.catalog.domain import REALS, Domain
 from actbench.catalog.errors import InfeasibleError, ParameterError, UsageError
 from actbench.kernels.base import Function
-from actbench.verify import differences, exact
+from actbench.verify import differences, inputs, laws, truth
 from actbench.verify.report import Evidence, Place, Report, Tally
 from actbench.verify.section import Array, kinks_of
+from actbench.verify.trial import tried
 
 Params = Mapping[str, Any]
 _NICE = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 15.0, 20.0, 40.0, 100.0, 700.0)
-_SAMPLE = 40
-"""Points a formula judges in each setting, at 0.2 to 2 ms each."""
+_SAMPLE = 200
+"""Points a formula judges in each setting, at 20 us each."""
+_FLOAT64 = np.dtype(np.float64)
 _ULP32 = 2.0**-23
-_WRONG, _WRONG32 = 1e-6, 1024
-"""From where on a value is wrong, not merely inexact, which is the audit's concern: relatively to the formula, and
-in ULP of float32 beside float64. 1 + erf in a tail, s(1 - s) and exp(x) - 1 lie beyond; an honest body does not."""
+_WRONG32 = 1024
+"""ULP from where on a float32 is wrong, not merely inexact, which is the audit's concern."""
 
 
 def check(functions: Iterable[Function]) -> Report:
@@ -47,15 +48,17 @@ def evidence(
     if points is not None:
         points = np.asarray(points, np.float64).reshape(-1)
         domain = f.declaration.domain
-        points = np.unique(points[np.isfinite(points) & (points >= domain.low) & (points <= domain.high)])
+        points = np.unique([p for p in points.tolist() if math.isfinite(p) and p in domain])
         if not points.size:
             raise InfeasibleError(f"{f.name}: the input holds no finite value in its domain {domain}")
+    tried(f)
     chosen = settings(f.declaration) if params is None else [dict(given) for given in params]
     checker = _CHECKERS[f.declaration.template](f, points)
     for given in chosen:
         f.declaration.resolve(given)
         with np.errstate(all="ignore"):
             checker.run(given)
+            checker.formula(given)
     return tuple(t.evidence() for t in checker.tallies.values() if t.points)
 
 
@@ -160,23 +163,45 @@ class _Checker(ABC):
 
     def __init__(self, f: Function, points: Array | None) -> None:
         self.f, self.points = f, points
-        self.tallies: dict[str, Tally] = {}
+        self.tallies: dict[tuple[str, str], Tally] = {}
         self.rng = np.random.default_rng(2)
         self.rough = f.declaration.derivative == "numerical"
         """A derivative that is a difference itself: right to its own accuracy, and no judge's business in tails."""
-        try:
-            exact.context()
-            self.formula = True
-        except UsageError:
-            self.formula = False
 
     def tally(self, check: str, judge: str) -> Tally:
-        """The tally of that name."""
-        return self.tallies.setdefault(check, Tally(self.f.name, check, judge))
+        """The tally of that name, by that judge."""
+        return self.tallies.setdefault((check, judge), Tally(self.f.name, check, judge))
 
     @abstractmethod
     def run(self, given: dict[str, Any]) -> None:
-        """All checks at one setting of the parameters."""
+        """All checks of a black box at one setting of the parameters."""
+
+    def curves(self, given: Params) -> Sequence[tuple[Array, ...]]:
+        """The operands at which the formula judges, of a function that maps elements."""
+        return []
+
+    def formula(self, given: Params) -> None:
+        """All that the formula tells at one setting of the parameters."""
+        try:
+            for judge in (truth.judgements, laws.judgements):
+                for j in judge(self.f, given, self.curves(given)):
+                    self.tally(j.check, j.judge).add(
+                        j.got, j.expected, j.room, j.place, given, relative=False, error=j.error
+                    )
+        except UsageError as error:  # python-flint is missing, or it knows nothing of the function
+            self.tally("value", truth.JUDGE).give_up(str(error))
+
+    def _away(self, places: Sequence[float]) -> Array:
+        """The user's points that lie on no kink; InfeasibleError where there is none."""
+        left = np.setdiff1d(np.asarray(self.points), places)
+        if not left.size:
+            raise InfeasibleError(f"{self.f.name}: all values of the input lie on its kinks")
+        return left
+
+    def _chosen(self, x: Array) -> Array:
+        """An even sample of points, and the simple ones among them."""
+        some = x[np.linspace(0, x.size - 1, _SAMPLE).astype(int)]
+        return np.union1d(some, np.intersect1d(x, [*_NICE, *(-n for n in _NICE)]))
 
     # -- curves: elementwise activations, and pairwise losses at one target
 
@@ -199,9 +224,11 @@ class _Checker(ABC):
         for p in places if self.rough else ():
             x = x[np.abs(x - p) > 1e-6 * max(1.0, abs(p))]
         got = derivative(x)
-        found = differences.slope(
-            lambda t: value(x + t), differences.reach_within(x, places, domain.low, domain.high), at=x
-        )
+        reach = differences.reach_within(x, places, domain.low, domain.high)
+        found = differences.slope(lambda t: value(x + t), reach, at=x)
+        # A slope that moves no value by a number that there is: differences see nothing of it.
+        hidden = (found.value == 0) & (got != 0) & (np.abs(got) * reach < np.finfo(np.float64).tiny)
+        found = differences.Slope(found.value, np.where(hidden, np.inf, found.error))
         if self.rough:
             # A step of 1e-3 crosses bends of the slope, and is long in a steep tail.
             scale = np.maximum(np.abs(found.value), np.abs(value(x)) / np.maximum(np.abs(x), 1.0))
@@ -217,8 +244,6 @@ class _Checker(ABC):
         if kinks:
             self._kinks(value, derivative, kinks, axis, fixed, given)
         self._undeclared(value, derivative, places, x, axis, fixed, given)
-        if self.formula:
-            self._formula(value, derivative, x, axis, fixed, given)
         bounds = self.f.declaration.range
         clipped = np.clip(y, bounds.low, bounds.high)
         room = 1e-12 * np.maximum(1.0, np.minimum(np.abs(clipped), 1e300))
@@ -256,7 +281,7 @@ class _Checker(ABC):
                 tally.add(
                     derivative(beside),
                     np.array([declared]),
-                    1e-9 * abs(declared),
+                    1e-9 * max(abs(left), abs(right)),
                     place,
                     given,
                     relative=False,
@@ -283,19 +308,21 @@ class _Checker(ABC):
     ) -> None:
         """Jumps of value or derivative between neighbouring floats, at places that are not declared."""
         tally = self.tally("undeclared kinks", "bisection")
+        if _unsteady(derivative, x).any():  # neighbours far out are as far apart as any two
+            x = x[np.abs(x) <= 100]
         for curve in (derivative, value):
-            low, high = _ordered(x[:-1]), _ordered(x[1:])
+            low, high = inputs.ordered(x[:-1]), inputs.ordered(x[1:])
             y_low, y_high = curve(x[:-1]), curve(x[1:])
             local = np.maximum(np.abs(y_low), np.abs(y_high))
             usual = np.abs(x) <= 100
             scale = np.nanmax(np.abs(curve(x[usual])), initial=0.0, where=np.isfinite(curve(x[usual])))
             for _ in range(64):
                 middle = low // 2 + high // 2 + (low % 2 + high % 2) // 2
-                y = curve(_unordered(middle))
+                y = curve(inputs.unordered(middle, _FLOAT64))
                 first = np.abs(y - y_low) >= np.abs(y_high - y)
                 low, y_low = np.where(first, low, middle), np.where(first, y_low, y)
                 high, y_high = np.where(first, middle, high), np.where(first, y, y_high)
-            left, right = _unordered(low), _unordered(high)
+            left, right = (inputs.unordered(places, _FLOAT64) for places in (low, high))
             # A steep but continuous curve moves as much between the next neighbours on both sides.
             beside = np.fmin(
                 np.abs(curve(np.nextafter(left, -math.inf)) - y_low),
@@ -310,60 +337,6 @@ class _Checker(ABC):
             expected = np.where(fault, y_low, y_high)
             at = np.where(np.abs(left) < np.abs(right), left, right)
             tally.add(y_high, expected, 0.0, _on(axis, at, fixed), given, relative=False)
-
-    def _formula(
-        self,
-        value: Callable[[Array], Array],
-        derivative: Callable[[Array], Array],
-        x: Array,
-        axis: str,
-        fixed: Place,
-        given: Params,
-    ) -> None:
-        declaration = self.f.declaration
-        values = self.values(given)
-        if values is None:
-            return
-        near = x[(np.abs(x) <= 300) & (np.abs(x) > 1e-30)]
-        if not near.size:
-            return
-        chosen = np.unique(near[np.linspace(0, near.size - 1, _SAMPLE).astype(int)])
-        simple = np.intersect1d(x, [*_NICE, *(-n for n in _NICE)])
-        chosen = np.union1d(chosen, simple[np.abs(simple) <= 300])
-        points = [{**values, **dict(fixed), axis: float(v)} for v in chosen]
-
-        def place(i: int) -> Place:
-            return ((axis, float(chosen[i])), *fixed)
-
-        judged: tuple[tuple[str, Callable[[Array], Array], Callable[[dict[str, Any]], float]], ...] = (
-            ("value", value, lambda p: exact.value(declaration, p)),
-            ("derivative, tails", derivative, lambda p: exact.derivative(declaration, p, axis)),
-        )
-        for name, curve, exactly in judged[: 1 if self.rough else 2]:
-            expected = np.array([exactly(p) for p in points])
-            # Beside that, what a last bit of x is worth: roots of the derivative.
-            room = _WRONG * np.abs(expected) + 1e-320 + 8 * _one_ulp_apart(curve, chosen, 2.0**-52)
-            room[np.isnan(expected)] = np.nan
-            self.tally(name, "formula").add(curve(chosen), expected, room, place, given, relative=False)
-
-    def values(self, given: Params) -> dict[str, Any] | None:
-        """The bodies' parameters as numbers; None where one is an array."""
-        declaration = self.f.declaration
-        values = declaration.resolve(given)
-        if declaration.prepare is not None:
-            values = dict(declaration.prepare(np.zeros(1), **values))
-        scalar = all(np.ndim(v) == 0 and not isinstance(v, str) for v in values.values())
-        # A choice such as bce's clamp departs from the formula on purpose, except for its first value.
-        chosen = all(
-            values[n] == p.valid[0]
-            for n, p in declaration.params.items()
-            if isinstance(p.valid, tuple) and n in values
-        )
-        return (
-            {n: v for n, v in values.items() if not isinstance(v, str)}
-            if chosen and (scalar or chosen)
-            else None
-        )
 
     def _special(
         self,
@@ -404,6 +377,8 @@ class _Checker(ABC):
             tally.add(y, expected, 0.0, lambda i: ((axis, float(numbers[i])), *fixed), given, relative=False)
             for end in (domain.low, domain.high):
                 if math.isfinite(end) or end not in domain:
+                    continue
+                if _unsteady(curve, np.array([math.copysign(2.0**900, end)])).any():
                     continue
                 near, far, limit = curve(math.copysign(1.0, end) * np.array([2.0**900, 2.0**1000, math.inf]))
                 settled = abs(far - near) <= 1e-9 * abs(far)
@@ -466,24 +441,19 @@ class _Checker(ABC):
         )
 
 
-def _ordered(x: Array) -> Array:
-    """Integers in the order of the floats, so that halving reaches neighbours in 64 steps, 0 included."""
-    bits = x.view(np.int64)
-    return np.where(bits >= 0, bits, np.int64(-(2**63)) - bits)
-
-
-def _unordered(i: Array) -> Array:
-    result: Array = np.where(i >= 0, i, np.int64(-(2**63)) - i).astype(np.int64).view(np.float64)
-    return result
-
-
 class _Elementwise(_Checker):
+    def _abscissae(self, given: Params) -> Array:
+        places = [k[0] for k in kinks_of(self.f, given) if math.isfinite(k[0])]
+        if self.points is not None:
+            return self._away(places)
+        return abscissae(self.f.declaration.domain, places)
+
+    def curves(self, given: Params) -> Sequence[tuple[Array, ...]]:
+        return [(self._chosen(self._abscissae(given)),)]
+
     def run(self, given: dict[str, Any]) -> None:
         f, declaration = self.f, self.f.declaration
-        kinks = kinks_of(f, given)
-        x = abscissae(declaration.domain, [k[0] for k in kinks if math.isfinite(k[0])])
-        if self.points is not None:
-            x = np.setdiff1d(self.points, [k[0] for k in kinks])
+        kinks, x = kinks_of(f, given), self._abscissae(given)
         self.curve(lambda v: f(v, **given), lambda v: f.derivative(v, **given), kinks, x, "x", (), given)
         g = self.rng.normal(size=x.size)
         for dtype in (np.float64, np.float32):
@@ -549,24 +519,25 @@ class _Elementwise(_Checker):
 
 
 class _Pairwise(_Checker):
-    def targets(self) -> tuple[float, ...]:
-        """Targets to check at: all labels, or the ends and the inside of an interval."""
-        target = self.f.declaration.target
-        if target.members:
-            return target.members
-        if math.isfinite(target.low) and math.isfinite(target.high):
-            width = target.high - target.low
-            return tuple(target.low + width * share for share in (0.0, 0.3125, 0.5, 1.0))
-        return tuple(t for t in (-2.5, 0.0, 1.0, 3.0) if t in target)
+    def _abscissae(self, given: Params, target: float) -> Array:
+        places = [k[0] for k in kinks_of(self.f, given, target=target) if math.isfinite(k[0])]
+        if self.points is not None:
+            return self._away(places)
+        domain = self.f.declaration.domain
+        return abscissae(domain, places, target if domain.low == -math.inf else 0.0)
+
+    def curves(self, given: Params) -> Sequence[tuple[Array, ...]]:
+        found = []
+        for target in inputs.typical_targets(self.f.declaration):
+            x = self._chosen(self._abscissae(given, target))
+            found.append((x, np.full_like(x, target)))
+        return found
 
     def run(self, given: dict[str, Any]) -> None:
         f, declaration = self.f, self.f.declaration
-        for t in self.targets():
+        for t in inputs.typical_targets(declaration):
             kinks = kinks_of(f, given, target=t)
-            places = [k[0] for k in kinks if math.isfinite(k[0])]
-            x = abscissae(declaration.domain, places, t if declaration.domain.low == -math.inf else 0.0)
-            if self.points is not None:
-                x = np.setdiff1d(self.points, places)
+            x = self._abscissae(given, t)
 
             def value(v: Array, t: float = t) -> Array:
                 return f(v, np.full_like(v, t), reduction="none", **given)  # type: ignore[no-any-return]
@@ -586,16 +557,15 @@ class _Pairwise(_Checker):
             self._wrt(name, given)
         self._reduced(given)
 
-    def _inside(self, domain: Domain, shape: tuple[int, ...]) -> Array:
-        if domain.members:
-            return self.rng.choice(domain.members, shape)
-        if math.isfinite(domain.low) and math.isfinite(domain.high):
-            return domain.low + (domain.high - domain.low) * self.rng.uniform(0.05, 0.95, shape)
-        return self.rng.normal(0, 2, shape)
+    def _drawn(self, shape: tuple[int, ...]) -> tuple[Array, Array]:
+        """Predictions and targets at random."""
+        declaration = self.f.declaration
+        pred, target = (inputs.drawn(d, shape, self.rng) for d in (declaration.domain, declaration.target))
+        return pred, target
 
     def _wrt(self, name: str, given: dict[str, Any]) -> None:
         f, declaration = self.f, self.f.declaration
-        pred, target = self._inside(declaration.domain, (200,)), self._inside(declaration.target, (200,))
+        pred, target = self._drawn((200,))
         tally = self.tally(f"gradient wrt {name}", "differences")
         place = lambda i: (("pred", float(pred[i])), ("target", float(target[i])))  # noqa: E731
         got = f.backward(pred, target, reduction="none", wrt=name, **given)
@@ -622,10 +592,7 @@ class _Pairwise(_Checker):
         for reduction in ("mean", "sum"):
             tally = self.tally(f"gradient of the {reduction}", "differences")
             for _ in range(6):
-                pred, target = (
-                    self._inside(declaration.domain, (3, 4)),
-                    self._inside(declaration.target, (3, 4)),
-                )
+                pred, target = self._drawn((3, 4))
                 v = np.round(self.rng.uniform(-1, 1, pred.shape), 3)
                 got = np.array([np.vdot(f.backward(pred, target, reduction=reduction, **given), v)])
                 reach = differences.reach_within(
@@ -772,14 +739,8 @@ class _Classification(_Checker):
 
 
 class _Sequence(_Checker):
-    _CASES: tuple[tuple[int, int, tuple[int, ...]], ...] = (
-        (1, 2, ()), (1, 3, (1,)), (3, 3, (1, 2)), (3, 3, (1, 1)), (5, 4, (2, 2, 3)), (6, 3, (1, 2, 1)), (4, 3, ()),
-        (8, 5, (4, 4, 4)),
-    )  # fmt: skip
-    """Steps, classes and labels, the blank being 0: empty, single, distinct, repeated, as long as feasible."""
-
     def run(self, given: dict[str, Any]) -> None:
-        for steps, classes, labels in self._CASES:
+        for steps, classes, labels in inputs.ALIGNMENTS:
             # Other blanks exchange their place with class 0.
             blank = int(self.f.declaration.resolve(given)["blank"])
             width = max(classes, blank + 1)

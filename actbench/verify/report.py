@@ -48,6 +48,8 @@ class Evidence:
     worst: float
     """The largest error, in units of what the judge may err by; above 1 is wrong."""
     counterexample: CounterExample | None = None
+    reason: str = ""
+    """Why the judge could not tell."""
 
     @property
     def verdict(self) -> str:
@@ -74,6 +76,20 @@ class Report:
         return int(bool(self.wrong))
 
 
+@dataclass(frozen=True)
+class Judgement:
+    """Results beside what they should be, give or take some room."""
+
+    check: str
+    judge: str
+    got: Array
+    expected: Array
+    room: Array | float
+    place: Callable[[int], Place]
+    error: Array | None = None
+    """How far they are apart, where that is known better than by a difference of rounded numbers."""
+
+
 @dataclass
 class Tally:
     """Adds up one check over several parameter values into one piece of evidence."""
@@ -84,6 +100,7 @@ class Tally:
     points: int = 0
     undecided: int = 0
     worst: float = 0.0
+    reason: str = ""
     _failures: list[tuple[tuple[float, ...], CounterExample]] = field(default_factory=list)
 
     def add(
@@ -95,8 +112,11 @@ class Tally:
         params: Mapping[str, Any] | None = None,
         *,
         relative: bool = True,
+        error: Array | None = None,
     ) -> None:
         """Judge ``got`` by ``expected``, which may itself err by ``allowance``.
+
+        ``error`` is how far they are apart where that is known better than by a difference of rounded numbers.
 
         With ``relative`` a point counts as undecided where the allowance is above 1 % of the value: an absolute
         agreement with a tail that was returned as 0 shows nothing. A NaN allowance is undecided too.
@@ -104,7 +124,7 @@ class Tally:
         got, expected = np.asarray(got, np.float64), np.asarray(expected, np.float64)
         allowance = np.broadcast_to(np.asarray(allowance, np.float64), got.shape)
         with np.errstate(all="ignore"):
-            error = np.abs(got - expected)
+            error = np.abs(got - expected) if error is None else error
             error[(got == expected) | (np.isnan(got) & np.isnan(expected))] = 0
             ratio = np.where(error == 0, 0.0, error / allowance)
             lost = np.isnan(allowance) | np.isinf(allowance)
@@ -141,11 +161,22 @@ class Tally:
         example = CounterExample(place(unit), {}, found, wanted, 0.0)
         self._failures.append((_size(example.place), example))
 
+    def give_up(self, reason: str) -> None:
+        """The judge cannot tell, for some parameters at least."""
+        self.points, self.undecided, self.reason = self.points + 1, self.undecided + 1, reason
+
     def evidence(self) -> Evidence:
         """What was found; the smallest counter-example of all."""
         smallest = min(self._failures, key=lambda f: f[0])[1] if self._failures else None
         return Evidence(
-            self.function, self.check, self.judge, self.points, self.undecided, self.worst, smallest
+            self.function,
+            self.check,
+            self.judge,
+            self.points,
+            self.undecided,
+            self.worst,
+            smallest,
+            self.reason,
         )
 
 

@@ -48,11 +48,13 @@ def mine(tmp_path: Path) -> Path:
     return file
 
 
-@pytest.mark.parametrize("command", [["--help"], ["list"], ["list", "--json"], ["plot", "--help"]])
+@pytest.mark.parametrize(
+    "command", [["--help"], ["list"], ["list", "--json"], ["plot", "--help"], ["audit", "--help"]]
+)
 def test_light_commands_import_neither_numba_nor_matplotlib(command, tmp_path):
     code = (
         "import sys; from actbench.cli import run; code = run(sys.argv[1:]);"
-        "heavy = {'numba', 'matplotlib', 'llvmlite', 'scipy'} & set(sys.modules);"
+        "heavy = {'numba', 'matplotlib', 'llvmlite', 'scipy', 'flint'} & set(sys.modules);"
         "sys.exit(f'imported {heavy}' if heavy else code)"
     )
     done = subprocess.run(
@@ -94,6 +96,15 @@ ERRORS = [
     (["check", "--from", "empty.py"], 2, "declares no function"),
     (["check", "--from", "slopeless.py"], 2, "derivative=lambda x"),
     (["check", "--from", "taken.py"], 2, "belongs to relu"),
+    (["audit"], 2, "--all"),
+    (["audit", "rulu"], 2, "did you mean 'relu'"),
+    (["audit", "relu", "--dtype", "float31"], 2, "float32"),
+    (["audit", "relu", "--pass", "backward"], 2, "forward or derivative"),
+    (["audit", "relu", "--resume"], 2, "--exhaustive"),
+    (["audit", "relu", "--exhaustive", "--against", "numpy"], 2, "leave out --against"),
+    (["audit", "relu", "--against", "pytorch"], 2, "did you mean 'torch'"),
+    (["audit", "elu", "--param", "alpha=-1"], 2, "outside its valid range"),
+    (["audit", "relu", "--export", "xls=a.xls"], 2, "csv=FILE"),
     (["chek", "relu"], 2, "chek"),
 ]
 
@@ -181,6 +192,72 @@ def test_bench_against_a_peer_compares_and_reports(tmp_path):
     assert "best of them" in again.stdout
 
 
+def test_audit_prints_a_table_and_writes_a_folder(tmp_path):
+    given = ("--dtype", "float16,bfloat16", "--output", "found")
+    done = actbench("audit", "sigmoid", *given, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "within" in done.stdout
+    assert {p.name for p in (tmp_path / "found").iterdir()} == {
+        "audit.json", "audit.md", "audit.csv", "sigmoid.png",
+    }  # fmt: skip
+    document = json.loads((tmp_path / "found" / "audit.json").read_text())
+    assert {a["inputs"] for a in document["audits"]} == {1 << 16}
+    assert len(document["audits"]) == 4
+    assert all(a["where"][0]["hex"].startswith(("0x", "-0x")) for a in document["audits"])
+    again = actbench("report", "found/audit.json", "--output", "again", cwd=tmp_path)
+    assert again.stdout == done.stdout
+    assert (tmp_path / "again" / "sigmoid.png").read_bytes() == (
+        tmp_path / "found" / "sigmoid.png"
+    ).read_bytes()
+
+
+def test_audit_beyond_its_bound_is_red(mine, tmp_path):
+    off = MINE.replace("return math.tanh(x) + 0.1 * x", "return math.tanh(x) + 0.1001 * x")
+    mine.write_text(off)
+    command = "audit", "--from", mine, "--dtype", "float32,float64", "--pass", "forward"
+    free = actbench(*command, cwd=tmp_path)
+    assert "unbounded" in free.stdout  # what is promised by nobody is measured
+    mine.write_text(off.replace("@actbench.activation(", "@actbench.activation(error_bounds=(1.0, 2.0),"))
+    done = actbench(*command, cwd=tmp_path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "beyond" in done.stdout
+    assert "undecided" in done.stdout  # what is held against the float64 kernel
+
+
+def test_audit_of_a_function_whose_formula_is_unknown_says_so(mine, tmp_path):
+    mine.write_text(MINE.replace('"tanh(x) + x / 10"', '"mystery(x)"'))
+    done = actbench("audit", "--from", mine, "--dtype", "float64,float16", "--pass", "forward", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    notes = done.stderr.strip().splitlines()
+    assert len(notes) == 2
+    assert all("its formula calls mystery, which is unknown" in note for note in notes)
+    assert list(tmp_path.iterdir()) == [mine]
+    alone = actbench("audit", "--from", mine, "--dtype", "float64", "--json", "--quiet", cwd=tmp_path)
+    assert alone.returncode == 3
+    assert alone.stderr == ""
+    assert json.loads(alone.stdout)["verdict"] == "undecided"
+
+
+def test_audit_without_flint_is_one_line(tmp_path):
+    code = (
+        "import sys; sys.modules['flint'] = None; from actbench.cli import run; sys.exit(run(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "audit", "relu"], cwd=tmp_path, text=True, capture_output=True
+    )
+    assert done.returncode == 2
+    assert done.stderr == "error: python-flint is not installed: pip install 'actbench[audit]'\n"
+
+
+def test_audit_against_a_peer_stands_beside_it(tmp_path):
+    given = ("--against", "numpy", "--pass", "forward", "--export", "md=-")
+    done = actbench("audit", "sigmoid", *given, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "| function | actbench (ULP) | numpy (ULP) |" in done.stdout
+    assert "float32" in done.stdout
+
+
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_plot_writes_what_the_suffix_says(suffix, theme, tmp_path):
@@ -207,7 +284,7 @@ def test_no_escape_codes_where_they_are_not_wanted(setting, tmp_path):
 
 
 def test_every_command_has_help_with_every_option(tmp_path):
-    for command in ("list", "show", "plot", "bench", "check", "report"):
+    for command in ("list", "show", "plot", "bench", "check", "audit", "report"):
         done = actbench(command, "--help", cwd=tmp_path)
         assert done.returncode == 0
         assert "--help" in done.stdout

@@ -51,7 +51,7 @@ MUTANTS = {
     ),
     "left_tail_cut": ("exp(x)", "lambda x: exp(x) if x > -30 else 0.0", "exp(x)", "derivative", "differences"),
     "one_minus_s": (
-        "1 / (1 + exp(-x))", "lambda x: sigmoid(x) * (1.0 - sigmoid(x))", "sigmoid(x)", "derivative, tails", "formula",
+        "1 / (1 + exp(-x))", "lambda x: sigmoid(x) * (1.0 - sigmoid(x))", "sigmoid(x)", "derivative", "formula",
     ),
     "log10": (
         "log(1 + exp(x))", "lambda x: 0.4342944819032518 * sigmoid(x)", "0.4342944819032518 * softplus(x)",
@@ -103,7 +103,7 @@ def test_a_planted_fault_is_found(name: str, tmp_path: Path) -> None:
     )
     assert (checked, judge) in wrong(found)
     assert Report(found).exit_code == 1
-    example = next(e.counterexample for e in found if e.check == checked)
+    example = next(e.counterexample for e in found if (e.check, e.judge) == (checked, judge))
     assert example is not None
     assert "0x" in str(example) or "inf" in str(example)
 
@@ -227,10 +227,33 @@ def test_settings_cover_shown_values_and_draws_in_range(declaration: Declaration
 
 def test_own_points_and_parameters() -> None:
     points = np.array([0.5, np.nan, 2.0, np.inf])
-    found = {e.check: e for e in evidence(get("elu"), [{"alpha": 0.3}], points)}
-    assert found["derivative"].points == 2
-    assert not Report(tuple(found.values())).wrong
+    found = evidence(get("elu"), [{"alpha": 0.3}], points)
+    assert {e.points for e in found if (e.check, e.judge) == ("derivative", "differences")} == {2}
+    assert not Report(found).wrong
     with pytest.raises(ParameterError, match="alhpa"):
         evidence(get("elu"), [{"alhpa": 0.3}])
     with pytest.raises(InfeasibleError, match="no finite value"):
         evidence(get("bce"), points=np.array([7.0, np.nan]))
+
+
+@pytest.mark.parametrize(
+    ("formula", "derivative", "more"),
+    [
+        ("x**2", "lambda x: 2.0 * x", ", domain='[0, inf)'"),
+        ("x * cos(x)", "lambda x: cos(x) - x * sin(x)", ""),
+        ("x * x if x > 0 else x / 10", "lambda x: 2.0 * x if x > 0 else 0.1", ", kinks=(Kink('0', '1/10', '0', '1/10'),)"),
+    ],
+)  # fmt: skip
+def test_what_is_right_is_not_called_wrong(tmp_path: Path, formula: str, derivative: str, more: str) -> None:
+    found = declared(
+        tmp_path,
+        "from actbench.catalog.primitives import cos, sin\nfrom actbench.catalog.declaration import Kink\n"
+        f"@actbench.activation(formula={formula!r}, derivative={derivative}{more})\n"
+        f"def right(x):\n    '''It is.'''\n    return {formula.replace('x / 10', '0.1 * x')}\n",
+    )
+    assert not Report(found).wrong, [f"{e.check}: {e.counterexample}" for e in Report(found).wrong]
+
+
+def test_points_that_all_lie_on_kinks_are_one_line() -> None:
+    with pytest.raises(InfeasibleError, match="all values of the input lie on its kinks"):
+        evidence(get("relu"), points=np.zeros(10))

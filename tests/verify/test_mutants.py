@@ -41,12 +41,12 @@ MUTANTS = {
     "sigmoid' as s(1 - s)": Mutant(
         SIGMOIDS, "derivative=primitives.sigmoid_slope",
         "derivative=lambda x: primitives.sigmoid(x) * (1.0 - primitives.sigmoid(x))",
-        "check sigmoid", r"sigmoid: derivative, tails is wrong",
+        "check sigmoid", r"sigmoid: derivative is wrong, says the judge \(formula\)",
     ),
     "tanh' as 1 - tanh^2": Mutant(
         SIGMOIDS, "derivative=primitives.tanh_slope",
         "derivative=lambda x: 1.0 - primitives.tanh(x) * primitives.tanh(x)",
-        "check tanh", r"tanh: derivative, tails is wrong",
+        "check tanh", r"tanh: derivative is wrong, says the judge \(formula\)",
     ),
     "relu'(0) is not its parameter": Mutant(
         RECTIFIERS, "(0.0 if x < 0 else slope_at_zero)", "0.0", "check relu", r"relu: kinks is wrong",
@@ -126,6 +126,39 @@ MUTANTS = {
         "for start in range(first, stop - COUNT + 1, COUNT):\n            _gather(x, start, x_block)\n            body(xs",
         "check softmax --bitwise", r"softmax: bits: sizes is wrong",
     ),
+    "ln 2 in one part": Mutant(
+        "kernels/vecmath/elementary.py", "return t, fma(-n, LN2, x), fma(-n, LN2_LOW, low)", "return t, fma(-n, LN2, x), low",
+        "audit softplus --dtype float64 --pass forward", r"forward +float64 .*beyond",
+    ),
+    "silu's root in one part": Mutant(
+        "kernels/vecmath/smooth.py", "d_low -= SILU_ROOT_LOW - low", "d_low += low",
+        "audit silu --dtype float64 --pass derivative", r"derivative +float64 .*beyond",
+    ),
+    "a sixth in one part": Mutant(
+        "kernels/vecmath/elementary.py", "fma(low, SIXTH, fma(y, SIXTH_LOW, fma(y, SIXTH, -q)))", "fma(low, SIXTH, fma(y, SIXTH, -q))",
+        "audit hardswish --dtype float32 --pass forward", r"forward +float32 .*beyond",
+    ),
+    "bfloat16 by cutting bits off": Mutant(
+        "kernels/formats.py", "rounded = builder.add(bits, builder.add(odd, INT(0x7FFF)))", "rounded = bits",
+        "audit sigmoid --dtype bfloat16 --pass forward", r"forward +bfloat16 .*beyond",
+    ),
+    "ctc goes from a label to its repeat": Mutant(
+        SEQUENCE, "if labels[j] != labels[j - 1]:", "if True:",
+        "check ctc", r"ctc: value is wrong, says the judge \(formula\)",
+    ),
+    "celu's gradient in alpha near 0": Mutant(
+        RECTIFIERS, "-u * u * series if u > -0.125 else ", "",
+        "check celu", r"celu: gradient wrt alpha is wrong, says the judge \(formula\)",
+    ),
+    "float32's infinity is a number": Mutant(
+        "kernels/vecmath/brief.py", "return RESULT(fma(u, horner(u, LOG1P), ZERO if y < ZERO else y))",
+        "return RESULT(fma(u, horner(u, LOG1P), ZERO if y < ZERO else T(1e30 if y > 1e30 else y)))",
+        "check softplus", r"softplus: (value|special values) is wrong, says the judge \(formula\)",
+    ),
+    "tanh is not odd": Mutant(
+        SIGMOIDS, "return primitives.tanh(x)", "return 1.0 - 2.0 * primitives.sigmoid(-2.0 * x)",
+        "check tanh", r"tanh: symmetry: forward odd is wrong, says the judge \(law of the formula\)",
+    ),
 }  # fmt: skip
 
 
@@ -145,6 +178,7 @@ def run(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_planted_fault_is_found(name: str, tmp_path: Path) -> None:
     mutant = MUTANTS[name]

@@ -1,0 +1,138 @@
+"""``actbench audit``: how exact? Errors in units in the last place, ours and other libraries'."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from actbench.cli.progress import bars, tell
+from actbench.cli.report import Export, command_line, deliver, parse_exports, write_folder
+from actbench.cli.selection import AsJson, Files
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from actbench.kernels.base import Function
+    from actbench.verify.findings import Case
+
+_FOLDER = Path("results/runs/audit")
+_EXIT = {"within": 0, "beyond": 1, "undecided": 3}
+
+
+def audit(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME...", help="Names, aliases, globs ('*elu') or @families."),
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every function.")] = False,
+    files: Files = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option("--param", metavar="NAME=V,V,...", help="Audit at these parameters; repeatable."),
+    ] = None,
+    pass_: Annotated[str | None, typer.Option("--pass", help="forward,derivative")] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="float64,float32,float16,bfloat16; with --against, float32.")
+    ] = None,
+    exhaustive: Annotated[
+        bool,
+        typer.Option("--exhaustive", help="Every float32 there is; each pass takes a minute or three."),
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the exhaustive audits that --output holds.")
+    ] = False,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            help="Peers, on the same inputs: torch,torch.compile,jax,onnxruntime,numpy,scipy,numexpr, or auto."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help=f"Write tables, pictures and what --resume needs there; for --exhaustive {_FOLDER} by default.",
+        ),
+    ] = None,
+    export: Export = None,
+    as_json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr.")] = False,
+) -> int:
+    """Measure errors in ULP; exit 1 where one is beyond its bound.
+
+    A ULP is a unit in the last place. float32 is sampled unless
+    --exhaustive; of 16 bits every number is tried, of float64 some of every
+    exponent. The judge is the formula, enclosed in ball arithmetic until the
+    rounding is decided. Of losses and rows the derivative is the gradient.
+    """
+    from actbench import kernels, peers
+    from actbench.catalog.errors import UsageError
+    from actbench.cli.selection import chosen
+    from actbench.peers.base import version
+    from actbench.present import audits
+    from actbench.present import output as out
+    from actbench.verify import oracle, sweep
+
+    exports = parse_exports(export)
+    names_of_peers = against.split(",") if against is not None else []
+    if exhaustive and names_of_peers:
+        raise UsageError("--exhaustive is about our own kernels: leave out --against, which samples")
+    if resume and not exhaustive:
+        raise UsageError("--resume goes with --exhaustive")
+    oracle.library()  # before seconds go into compiling what nothing could judge
+    others = peers.chosen(names_of_peers)
+    functions = [kernels.bind(d) for d in chosen(names or [], every, None, files or [])]
+    cases = _cases(functions, param or [], pass_, dtype or ("float32" if others else None))
+    folder = output or (_FOLDER if exhaustive else None)
+    try:
+        with bars(quiet, "audit") as shown:
+            found = sweep.run(
+                cases,
+                against=[peer.name for peer in others],
+                declared_in=[str(path) for path in files or []],
+                exhaustive=folder / "exhaustive" if exhaustive and folder else None,
+                resume=resume,
+                progress=lambda text, done, total: shown.at("audit", text, done, total),
+                tell=shown.note,
+            )
+    except KeyboardInterrupt:
+        if exhaustive:
+            tell(f"kept what was done in {folder}: the same command with --resume goes on", quiet)
+        raise
+    session = audits.session(found, command_line(), {peer.name: version(peer.packages[0]) for peer in others})
+    if folder is not None:
+        out.write_text(audits.dump(session), folder / "audit.json")
+        files_beside = write_folder(session, folder)
+        tell(f"wrote audit.json and {len(files_beside)} files of tables and pictures to {folder}", quiet)
+    deliver(session, exports, as_json)
+    judged = {found.case for found in session.audits}
+    return _EXIT[session.verdict] or (0 if judged.issuperset(cases) else 3)
+
+
+def _cases(
+    functions: Sequence[Function], param: list[str], pass_: str | None, dtype: str | None
+) -> list[Case]:
+    from actbench.catalog.errors import UsageError
+    from actbench.kernels.arrays import dtype_named
+    from actbench.present.curves import parse_params, subjects
+    from actbench.verify.findings import DERIVATIVE, FORWARD, MEAN, Case
+    from actbench.verify.rounding import FORMATS
+
+    passes = pass_.split(",") if pass_ is not None else [FORWARD, DERIVATIVE]
+    for name in passes:
+        if name not in (FORWARD, DERIVATIVE):
+            raise UsageError(
+                f"unknown pass {name!r}: choose {FORWARD} or {DERIVATIVE}, which is a loss's gradient"
+            )
+    dtypes = dtype.split(",") if dtype is not None else [*FORMATS]
+    for name in dtypes:
+        dtype_named(name)
+    varied, cases = parse_params(param), []
+    for f in functions:
+        mean = [MEAN] if f.declaration.template == "pairwise" and FORWARD in passes else []
+        for subject in subjects(f, varied):
+            settings = tuple(subject.params.items())
+            cases += [Case(f.name, p, d, settings) for p in (*passes, *mean) for d in dtypes]
+    return cases
