@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -47,10 +46,13 @@ def figures(audits: Iterable[Audit], theme: Theme) -> dict[str, Figure]:
 
 
 def errors(audits: Sequence[Audit], theme: Theme) -> Figure:
-    """The errors of one function in one dtype by the input's exponent: a panel a pass, peers over ours."""
+    """The errors of one function in one dtype by the input's exponent: a panel a pass, peers over ours.
+
+    Of more providers than there are colours the first are drawn; tables have them all.
+    """
+    colours = dict(zip(distinct(a.provider for a in audits), theme.colours, strict=False))
+    audits = [a for a in audits if a.provider in colours]
     passes = distinct(a.case.pass_ for a in audits)
-    providers = distinct(a.provider for a in audits)
-    colours = dict(zip(providers, itertools.cycle(theme.colours), strict=False))
     with theme.applied():
         page = Page(theme, WIDTH, HEIGHT)
         _title(page, audits)
@@ -90,11 +92,12 @@ def _key(page: Page, audits: Sequence[Audit], colours: Mapping[str, str], top: f
     for a in audits:
         text = f"{a.provider if len(audits) > 1 else 'largest'}  {quantity.number(a.judged)}"
         text += f" ULP, {share(a)} % correctly rounded" if len(audits) < 3 else ""
-        text += f", {quantity.count(a.wrong)} NaN or infinite" if a.wrong else ""
+        text += f", {quantity.count(a.wrong)} NaN or infinite" if a.wrong and len(audits) < 5 else ""
         words.append((text, colours[a.provider]))
     gap, size = 32.0, 14.0
     wide = sum(page.measure(text, size)[0] + gap for text, _ in words)
-    size *= min(1.0, (page.width - 2 * MARGIN) / wide)
+    shrink = min(1.0, (page.width - 2 * MARGIN) / wide)
+    gap, size = shrink * gap, shrink * size
     x = float(MARGIN)
     for i, (text, colour) in enumerate(words):
         weight = "normal" if i else "bold"

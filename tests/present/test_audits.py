@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import math
@@ -199,3 +200,31 @@ class TestPictures:
         assert named == {"torch": LIGHT.colours[1]}
         (axes,) = figure.axes
         assert axes.get_yscale() == "symlog"
+
+
+def test_a_gzipped_file_is_read(tmp_path: Path) -> None:
+    session = audits.session([made()], "actbench audit silu", {})
+    file = tmp_path / "audit.json.gz"
+    file.write_bytes(gzip.compress(audits.dump(session).encode()))
+    assert audits.holds(file)
+    assert audits.load(file) == session
+    file.write_bytes(file.read_bytes()[:-20])
+    assert not audits.holds(file)
+    with pytest.raises(InputFileError, match="broken gzip"):
+        audits.load(file)
+
+
+def test_a_file_of_another_schema_is_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "audit.json"
+    text = audits.dump(audits.session([made()], "actbench audit silu", {}))
+    file.write_text(text.replace(f'"schema":{SCHEMA}', '"schema":99'))
+    with pytest.raises(InputFileError, match="schema 99"):
+        audits.load(file)
+
+
+def test_more_providers_than_colours_are_no_fault() -> None:
+    many = [made(provider=OURS), *(made(provider=f"peer {i}") for i in range(9))]
+    figure = accuracy.errors(many, LIGHT)
+    shown = {text.get_text().split("  ")[0] for text in figure.texts}
+    assert {OURS, "peer 5"} <= shown
+    assert "peer 6" not in shown
