@@ -58,14 +58,17 @@ Variant = tuple[str, float, Array, Array]
 
 def check(f: Function, dtypes: tuple[str, ...] = ("float64", "float32")) -> tuple[Evidence, ...]:
     """Whether every pass gives the same bits in all ways to call it, with default parameters."""
-    tried(f)
     tallies: dict[str, Tally] = {}
-    with np.errstate(all="ignore"):
-        for name in dtypes:
-            for pass_, units in _PASSES[f.declaration.template](f, dtype_named(name)):
-                for what, value, got, expected in variants(units):
-                    tally = tallies.setdefault(what, Tally(f.name, f"bits: {what}", "plain call"))
-                    tally.same(got, expected, partial(_place, units, f"{pass_} {name}, {what}", value))
+    try:
+        with np.errstate(all="ignore"):
+            for name in dtypes:
+                for pass_, units in _PASSES[f.declaration.template](f, dtype_named(name)):
+                    for what, value, got, expected in variants(units):
+                        tally = tallies.setdefault(what, Tally(f.name, f"bits: {what}", "plain call"))
+                        tally.same(got, expected, partial(_place, units, f"{pass_} {name}, {what}", value))
+    except Exception:
+        tried(f)  # which says what a user's function raises
+        raise
     return tuple(t.evidence() for t in tallies.values())
 
 
@@ -140,9 +143,10 @@ def _enough(units: Units) -> int:
 
 
 def _spread(x: Array, step: int) -> Array:
-    """The same units, every ``step``-th of those in memory."""
-    memory = np.zeros((abs(step) * len(x), *x.shape[1:]), x.dtype)
-    view = memory[::step][: len(x)]
+    """The same units, every ``step``-th of those in memory, with room beside for a kernel that overlooks that."""
+    size = abs(step) * len(x)
+    memory = np.zeros((3 * size, *x.shape[1:]), x.dtype)
+    view = memory[size : 2 * size][::step][: len(x)]
     view[...] = x
     return view
 
