@@ -6,10 +6,8 @@ goes on, its cells are appended to a journal beside it, which survives a killed 
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, cached_property
@@ -23,11 +21,11 @@ from actbench.bench.machine import Machine
 from actbench.bench.plan import Cell
 from actbench.bench.statistics import Estimate
 from actbench.catalog.errors import InputFileError, OutputError
+from actbench.files import text_of, write_whole
 from actbench.peers.base import Description
 
 SCHEMA = 2  # 1 had neither contenders nor peers
 RUN_FILE, JOURNAL_FILE = "run.json", "run.jsonl"
-_GZIP = b"\x1f\x8b"
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 Times = tuple[Annotated[float, Field(gt=0)], ...]
 OURS = "actbench"
@@ -229,30 +227,7 @@ def dump_run(run: Run) -> str:
 
 def save_run(run: Run, path: str | os.PathLike[str]) -> None:
     """Write `run` to `path` as JSON, atomically; raises OutputError."""
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_text(dump_run(run), "utf-8")
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot write {target}: {error.strerror}") from error
-
-
-def text_of(source: Path) -> str:
-    """The text of a file, gzipped or not; raises InputFileError where it is missing, broken or no text."""
-    try:
-        content = source.read_bytes()
-        return (gzip.decompress(content) if content.startswith(_GZIP) else content).decode()
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputFileError(f"{source} cannot be read: it is a broken gzip file") from error
-    except OSError as error:
-        raise InputFileError(f"cannot read {source}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputFileError(f"{source} cannot be read: it is not text") from error
+    write_whole(dump_run(run).encode(), path)
 
 
 def load_run(path: str | os.PathLike[str]) -> Run:

@@ -9,7 +9,7 @@ import typer
 
 from actbench.cli.progress import bars, tell
 from actbench.cli.report import Export, command_line, deliver, parse_exports, write_folder
-from actbench.cli.selection import AsJson, Files
+from actbench.cli.selection import AsJson, Every, Files, Names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,11 +22,8 @@ _EXIT = {"within": 0, "beyond": 1, "undecided": 3}
 
 
 def audit(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="NAME...", help="Names, aliases, globs ('*elu') or @families."),
-    ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Every function.")] = False,
+    names: Names = None,
+    every: Every = False,
     files: Files = None,
     param: Annotated[
         list[str] | None,

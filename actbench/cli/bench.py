@@ -9,7 +9,7 @@ import typer
 
 from actbench.cli.progress import bars, tell
 from actbench.cli.report import Export, command_line, deliver, parse_exports, write_folder
-from actbench.cli.selection import chosen
+from actbench.cli.selection import Names, chosen
 
 if TYPE_CHECKING:
     from actbench.bench.runner import Event
@@ -18,10 +18,7 @@ WHAT, HOW, WHERE = "What to measure", "How to measure", "Where results go"
 
 
 def bench(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="NAME...", help="Names, aliases, globs ('*elu') or @families."),
-    ] = None,
+    names: Names = None,
     all_: Annotated[bool, typer.Option("--all", help="Every function.", rich_help_panel=WHAT)] = False,
     kind: Annotated[
         str | None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from actbench.cli.selection import AsJson, Files
+from actbench.cli.selection import AsJson, Every, Files, Names
 
 if TYPE_CHECKING:
     from actbench.present.table import Table
@@ -18,11 +18,8 @@ _SAMPLE = 4096
 
 
 def check(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="NAME...", help="Names, aliases, globs ('*elu') or @families."),
-    ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Every function.")] = False,
+    names: Names = None,
+    every: Every = False,
     files: Files = None,
     param: Annotated[
         list[str] | None,

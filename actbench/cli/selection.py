@@ -10,6 +10,11 @@ import typer
 if TYPE_CHECKING:
     from actbench.catalog.declaration import Declaration
 
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="NAME...", help="Names, aliases, globs ('*elu') or @families."),
+]
+Every = Annotated[bool, typer.Option("--all", help="Every function.")]
 Files = Annotated[
     list[Path] | None, typer.Option("--from", metavar="FILE.py", help="Declare functions from a file.")
 ]

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from actbench.bench.machine import Machine, this_machine, versions
-from actbench.bench.run import text_of
 from actbench.catalog.errors import InputFileError
+from actbench.files import text_of
 from actbench.present import quantity, table
 from actbench.present.labels import distinct
 from actbench.present.table import Column, Table

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actbench.catalog.errors import OutputError, UsageError
+from actbench.files import write_whole
 from actbench.present.table import WIDTH
 from actbench.present.theme import defaults
 
@@ -85,21 +86,7 @@ def write_bytes(content: bytes, path: str | os.PathLike[str]) -> None:
     if os.fspath(path) == STDOUT:
         sys.stdout.buffer.write(content)
         return
-    # A link stays a link, and what is no regular file (/dev/null, a pipe) is written to, not replaced.
-    target = Path(os.path.realpath(path))
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.exists() and not target.is_file() and not target.is_dir():
-            target.write_bytes(content)
-            return
-        partial = target.with_name(f".{target.name}.{os.getpid()}")
-        try:
-            partial.write_bytes(content)
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    write_whole(content, path)
 
 
 def check_figure_path(path: str | os.PathLike[str]) -> None:

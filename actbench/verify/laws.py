@@ -16,11 +16,11 @@ from actbench.kernels.arrays import dtype_named
 from actbench.kernels.base import Function
 from actbench.verify import inputs
 from actbench.verify.audit import bound
-from actbench.verify.findings import DERIVATIVE, FORWARD, Case
+from actbench.verify.findings import FORWARD, Case
 from actbench.verify.oracle import Rows, UndefinedError
 from actbench.verify.report import Judgement, Place
 from actbench.verify.rounding import FORMATS, Array
-from actbench.verify.subject import ELEMENTS, Subject, as_numbers, in_format
+from actbench.verify.subject import ELEMENTS, Subject, as_numbers, in_format, passes
 
 JUDGE = "law of the formula"
 _DTYPES = ("float64", "float32")
@@ -83,9 +83,7 @@ def _symmetry(
         sign = next((s for s in (1, -1) if np.array_equal(mirrored, s * y)), 0)
         if not sign:
             return
-        for pass_, parity in ((FORWARD, sign), (DERIVATIVE, -sign)):
-            if pass_ == DERIVATIVE and f.declaration.derivative == "numerical":
-                continue
+        for pass_, parity in zip(passes(f), (sign, -sign), strict=False):
             for subject in _subjects(f, given, pass_):
                 points = np.setdiff1d(x, [side * kink for kink in subject.kinks() for side in (1, -1)])
                 points = np.unique(points.astype(subject.kind))
@@ -134,8 +132,7 @@ def _exchanges(f: Function, given: Mapping[str, Any]) -> Iterator[Judgement]:
 
 def _order(f: Function, given: Mapping[str, Any], curves: Sequence[tuple[Array, ...]]) -> Iterator[Judgement]:
     """A monotone formula, and a convex one, whose slopes are: no kernel turns back by more than its bound allows."""
-    numerical = f.declaration.derivative == "numerical"
-    for pass_ in (FORWARD,) if numerical else (FORWARD, DERIVATIVE):
+    for pass_ in passes(f):
         (exact, _) = _subjects(f, given, pass_)
         for curve in curves:
             operands = [o[exact.clear(curve)] for o in curve]

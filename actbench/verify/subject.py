@@ -23,6 +23,16 @@ _PAIRS = 1 << 12
 """Random pairs of a prediction and a target, beside those of all predictions with typical targets."""
 
 
+def free(f: Function) -> range:
+    """The operands that may move: labels may not."""
+    return range(1 if f.declaration.template == "elementwise" or f.declaration.target.members else 2)
+
+
+def passes(f: Function) -> tuple[str, ...]:
+    """What the formula can judge: a derivative that is a difference itself is right to its own accuracy only."""
+    return (FORWARD,) if f.declaration.derivative == "numerical" else (FORWARD, DERIVATIVE)
+
+
 class Subject:
     """A case over arrays, for a function that maps element by element, or pairs of elements without a reduction.
 
@@ -60,10 +70,7 @@ class Subject:
 
     def worth(self, operands: Sequence[Array], dtype: str) -> Array | None:
         """How much results move when operands do by a ULP of a format; None where there is one operand only."""
-        if len(operands) == 1:
-            return None
-        free = 1 if self.f.declaration.target.members else 2
-        return worth(self.reference, operands, range(free), dtype)
+        return None if len(operands) == 1 else worth(self.reference, operands, free(self.f), dtype)
 
     def operands(self, most: int, elsewhere: int | None, reach: int) -> Iterator[tuple[Array, ...]]:
         """Inputs chunk by chunk: ``most`` of every exponent, ``elsewhere`` of those far from 1, all within ``reach``

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from actbench import kernels, peers
-from actbench.catalog.errors import OutputError, UsageError
+from actbench.catalog.errors import UsageError
+from actbench.files import write_whole
 from actbench.kernels.base import as_dtype
 from actbench.verify.audit import Judge, Tell, audited, judge_of, summed, swept
 from actbench.verify.findings import OURS, Audit, Case
@@ -77,13 +78,7 @@ class State:
     def save(self) -> None:
         """Write the file, whole or not at all; raises OutputError."""
         document = {**vars(self), "path": self.path.name, "ledger": self.ledger.document()}
-        partial = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(json.dumps(document), encoding="utf-8")
-            partial.replace(self.path)
-        except OSError as error:
-            raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
+        write_whole(json.dumps(document).encode(), self.path)
 
     def load(self) -> None:
         """Go on from the file, if there is one; raises UsageError where it is of something else."""

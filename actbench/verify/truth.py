@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import product
 from typing import Any
 
 import ml_dtypes
@@ -18,12 +17,13 @@ from actbench.verify.findings import DERIVATIVE, FORWARD, Case
 from actbench.verify.oracle import Definition, UndefinedError
 from actbench.verify.report import Judgement, Place
 from actbench.verify.rounding import FORMATS, Array, Target
-from actbench.verify.subject import ELEMENTS, Subject, as_numbers, in_format, worth
+from actbench.verify.subject import ELEMENTS, Subject, as_numbers, free, in_format, passes, worth
 
 JUDGE = "formula"
 _FORMATS = ("float64", "float32")
-_POINTS, _GRADIENTS = 200, 50
-"""Points of a curve at 20 us each, and those for a parameter, each of which is a call."""
+_CHECKS = {FORWARD: "value", DERIVATIVE: "derivative"}
+_GRADIENTS = 50
+"""Points for a parameter, each of which is a call."""
 _ROWS = {2: 4, 5: 3, 12: 2, 17: 1}
 """How many rows of each length."""
 _UNPROVEN = 1e-6
@@ -38,24 +38,18 @@ def judgements(
 
     Raises UndefinedError where exact arithmetic knows nothing of the function.
     """
-    settings = tuple((name, value) for name, value in given.items())
-    for dtype in _FORMATS:
-        for pass_, check in ((FORWARD, "value"), (DERIVATIVE, "derivative")):
-            case = Case(f.name, pass_, dtype, settings)
-            if f.declaration.derivative == "numerical" and pass_ == DERIVATIVE:
-                continue
-            if f.declaration.template not in ELEMENTS:
-                yield _of_rows(f, case, check)
-                continue
-            subject = Subject(f, case)
-            for curve in curves:
-                operands = [np.asarray(o, subject.kind) for o in curve]
-                yield _of_elements(subject, check, _kept(subject, operands))
-    for dtype, pass_ in product(_FORMATS, (FORWARD, DERIVATIVE)):
-        if f.declaration.template in ELEMENTS and not (
-            f.declaration.derivative == "numerical" and pass_ == DERIVATIVE
-        ):
-            yield from _of_specials(Subject(f, Case(f.name, pass_, dtype, settings)))
+    settings = tuple(given.items())
+    cases = [Case(f.name, pass_, dtype, settings) for dtype in _FORMATS for pass_ in passes(f)]
+    if f.declaration.template not in ELEMENTS:
+        yield from (_of_rows(f, case) for case in cases)
+        return
+    subjects = [Subject(f, case) for case in cases]
+    for subject in subjects:
+        for curve in curves:
+            operands = [np.asarray(o, subject.kind) for o in curve]
+            yield _of_elements(subject, _CHECKS[subject.case.pass_], _kept(subject, operands))
+    for subject in subjects:
+        yield from _of_specials(subject)
     yield from _of_gradients(f, given, curves)
 
 
@@ -91,13 +85,8 @@ def _of_elements(subject: Subject, check: str, operands: Sequence[Array]) -> Jud
     f, case = subject.f, subject.case
     wide = [o.astype(np.float64) for o in operands]
     target = subject.definition.targets(wide, FORMATS[case.dtype])
-    moved = worth(subject.reference, wide, _free(f), case.dtype)
+    moved = worth(subject.reference, wide, free(f), case.dtype)
     return _beside(check, subject(*operands), target, _room(f, case, target, moved), _among(f, wide))
-
-
-def _free(f: Function) -> range:
-    """The operands that may move: labels may not."""
-    return range(1 if f.declaration.template == "elementwise" or f.declaration.target.members else 2)
 
 
 def _of_specials(subject: Subject) -> Iterator[Judgement]:
@@ -130,7 +119,7 @@ def _among(f: Function, operands: Sequence[Array]) -> Callable[[int], Place]:
     )
 
 
-def _of_rows(f: Function, case: Case, check: str) -> Judgement:
+def _of_rows(f: Function, case: Case) -> Judgement:
     batch = batch_of(f, case, _ROWS)
     room = _room(f, case, batch.target, batch.worth)
 
@@ -139,7 +128,7 @@ def _of_rows(f: Function, case: Case, check: str) -> Judgement:
             (name, float(column[i])) for name, column in zip(batch.names, batch.columns, strict=True)
         )
 
-    return _beside(check, batch.got, batch.target, room, place)
+    return _beside(_CHECKS[case.pass_], batch.got, batch.target, room, place)
 
 
 def _of_gradients(
@@ -147,7 +136,7 @@ def _of_gradients(
 ) -> Iterator[Judgement]:
     """Gradients with respect to parameters and targets, element by element."""
     declaration = f.declaration
-    if declaration.template not in ELEMENTS or declaration.prepare is not None:
+    if declaration.prepare is not None:
         return
     wide, params = in_format(f, given, np.dtype(np.float64))
     for name in declaration.gradients:
@@ -162,6 +151,6 @@ def _of_gradients(
         for curve in curves:
             operands = [o[:: max(1, o.size // _GRADIENTS)] for o in curve]
             target = definition.targets(operands, FORMATS["float64"])
-            got, moved = gradient(*operands), worth(gradient, operands, _free(f), "float64")
+            got, moved = gradient(*operands), worth(gradient, operands, free(f), "float64")
             room = _where_known(target, _loose(target, moved))
             yield _beside(f"gradient wrt {name}", got, target, room, _among(f, operands))
