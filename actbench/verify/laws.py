@@ -1,7 +1,8 @@
 """Laws that the formula obeys, found by trying them on exact values, and demanded of the kernels.
 
-An odd formula has an odd kernel, to the last bit; one that increases has no kernel that decreases by more than its
-bound; where outputs of rows sum to 1, or do not change when all of x is shifted, gradients sum to 0.
+An odd formula has an odd kernel, to the last bit (but for the sign of a zero); one that increases has no kernel
+that decreases by more than its bound; where outputs of rows sum to 1, or do not change when all of x is shifted,
+gradients sum to 0.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def _some(points: Array) -> Array:
 def _symmetry(
     f: Function, given: Mapping[str, Any], curves: Sequence[tuple[Array, ...]]
 ) -> Iterator[Judgement]:
-    """f(-x) is f(x), or -f(x): bit for bit, and the derivative the other way round."""
+    """f(-x) is f(x), or -f(x), the same number, and the derivative the other way round."""
     domain = f.declaration.domain
     if domain.low != -domain.high:
         return
@@ -104,7 +105,7 @@ _EXCHANGES: Mapping[str, Callable[[Array, Array], tuple[Array, Array]]] = {
 
 
 def _exchanges(f: Function, given: Mapping[str, Any]) -> Iterator[Judgement]:
-    """What may be exchanged for what, bit for bit."""
+    """What may be exchanged for what, with the same number as the result."""
     declaration, rng = f.declaration, np.random.default_rng(3)
     domain, targets = declaration.domain, declaration.target
     # Few bits, so that 1 - target is exact.

@@ -124,8 +124,8 @@ class Tally:
         got, expected = np.asarray(got, np.float64), np.asarray(expected, np.float64)
         allowance = np.broadcast_to(np.asarray(allowance, np.float64), got.shape)
         with np.errstate(all="ignore"):
-            error = np.abs(got - expected) if error is None else error
-            error[(got == expected) | (np.isnan(got) & np.isnan(expected))] = 0
+            same = (got == expected) | (np.isnan(got) & np.isnan(expected))
+            error = np.where(same, 0.0, np.abs(got - expected) if error is None else error)
             ratio = np.where(error == 0, 0.0, error / allowance)
             lost = np.isnan(allowance) | np.isinf(allowance)
             ratio[np.isnan(ratio) & ~lost] = np.inf
