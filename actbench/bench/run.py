@@ -24,7 +24,7 @@ from actbench.catalog.errors import InputFileError, OutputError
 from actbench.files import text_of, write_whole
 from actbench.peers.base import Description
 
-SCHEMA = 2  # 1 had neither contenders nor peers
+SCHEMA = 3  # 1 had neither contenders nor peers, 2 neither roofs nor operations
 RUN_FILE, JOURNAL_FILE = "run.json", "run.jsonl"
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 Times = tuple[Annotated[float, Field(gt=0)], ...]
@@ -92,6 +92,9 @@ class Measurement:
     offsets: Mapping[str, int] = field(default_factory=dict)  # bytes of each buffer within its page
     command: str = ""  # repeats this cell
     contenders: tuple[Contender, ...] = ()
+    flops: float | None = (
+        None  # floating-point operations an element, counted in the machine code; None: unknown
+    )
 
     def __post_init__(self) -> None:
         rounds = len(self.samples_ns)
@@ -139,6 +142,15 @@ class Measurement:
         return self.bytes / self.median_ns
 
     @property
+    def gflop_per_s(self) -> float | None:
+        return None if self.flops is None else self.flops * self.elements / self.median_ns
+
+    @property
+    def intensity(self) -> float | None:
+        """Floating-point operations a byte."""
+        return None if self.flops is None else self.flops * self.elements / self.bytes
+
+    @property
     def ceiling_gb_per_s(self) -> float | None:
         if not self._ceiling_known:
             return None
@@ -155,6 +167,28 @@ class Measurement:
         if not self._ceiling_known:
             return None
         return statistics.ratio(self.ceiling_ns, self.samples_ns)
+
+
+@dataclass(frozen=True)
+class Roof:
+    """The most that the machine does of one thing: traffic with a level of its memory, or arithmetic in a dtype."""
+
+    __pydantic_config__ = _STRICT
+
+    kind: str  # "copy", "triad", "read": bytes; "fma": floating-point operations, two each
+    threads: int
+    work: Count  # bytes, or operations, of one call
+    samples_ns: Times
+    level: str = (
+        ""  # of the cache that holds the buffers, as in Machine.caches, or "memory"; "" for arithmetic
+    )
+    dtype: str = ""  # of arithmetic
+
+    @cached_property
+    def rate(self) -> Estimate:
+        """GB/s, or GFLOP/s."""
+        time = statistics.median(self.samples_ns)
+        return Estimate(self.work / time.value, self.work / time.high, self.work / time.low)
 
 
 @dataclass(frozen=True)
@@ -197,6 +231,17 @@ class Run:
     skipped: tuple[Skipped, ...]
     complete: bool
     peers: Mapping[str, Description] = field(default_factory=dict)  # that the cells were measured against
+    roofs: tuple[Roof, ...] = ()
+
+    @cached_property
+    def sized(self) -> tuple[Measurement, ...]:
+        """The cells that tell of speed."""
+        return tuple(m for m in self.cells if m.cell.size > 1)
+
+    @cached_property
+    def calls(self) -> tuple[Measurement, ...]:
+        """The cells of one element, which tell what a call costs."""
+        return tuple(m for m in self.cells if m.cell.size == 1)
 
 
 @cache
@@ -214,7 +259,7 @@ def dump_run(run: Run) -> str:
 
     def value(name: str) -> str:
         content = getattr(run, name)
-        if name in ("cells", "skipped"):
+        if name in ("cells", "skipped", "roofs"):
             return "[" + ",".join("\n" + _line(item) for item in content) + "]"
         if name in ("machine", "input") and content is not None:
             return _line(content)
