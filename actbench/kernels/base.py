@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _Ready = tuple[Callable[..., bool], Callable[..., bool], tuple[Any, ...], Callable[[Array], Array]]
 """A kernel's call in one thread and in several, its parameters, and what makes the result's array."""
+_COUNTED = 2**14
+"""Elements of the workload whose operations are counted: branches that few of them take are met."""
 ROW_LENGTH = 1000
 """Elements a row in synthetic workloads: the class count that softmax and cross-entropy are known by."""
 
@@ -137,6 +139,24 @@ class Function(ABC):
         """Make the kernel of a pass ready; what its compilation cost, and whether it was on disk."""
         self.check_pass(pass_)
         return self._pass_kernel(pass_, as_dtype(dtype)).kernel(False).compilation
+
+    def flops(self, pass_: str, dtype: Any) -> float:
+        """The floating-point operations that the kernel of a pass does for each element of synthetic data."""
+        from actbench.kernels import operations
+
+        self.check_pass(pass_)
+        dtype = as_dtype(dtype)
+
+        def count(kernel: Kernel) -> float:
+            other = type(self)(self.declaration)
+            counting = operations.Counting(kernel)
+            other._pass_kernel(pass_, dtype).alone = counting.entry
+            work = other.workload(pass_, dtype, _COUNTED)  # its preparation may call, too
+            before = counting.value
+            work.call()
+            return (counting.value - before) / work.elements
+
+        return operations.kept(self._pass_kernel(pass_, dtype).kernel(False), count)
 
     @abstractmethod
     def _pass_kernel(self, pass_: str, dtype: np.dtype[Any]) -> Sharable: ...
