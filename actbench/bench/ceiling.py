@@ -54,10 +54,13 @@ class Ceiling:
     def __init__(self) -> None:
         self._random = np.random.default_rng()  # another place within a page every process
         self._arena: Words = np.empty(0)
-        self._fastest: dict[tuple[str, int, int, int], Way] = {}
+        self._fastest: dict[tuple[str, int, int, int, int], Way] = {}
 
-    def __call__(self, workload: Workload, threads: int = 1, copies: int = 1) -> Arm:
-        """An arm that moves the bytes of `workload` the fastest way, over `copies` sets of buffers in turn."""
+    def __call__(self, workload: Workload, threads: int = 1, copies: int = 1, times: int = 1) -> Arm:
+        """An arm that moves the bytes of `workload` the fastest way, over `copies` sets of buffers in turn.
+
+        Each call moves them so many `times`.
+        """
         kind, words = kind_of(workload), words_of(workload)
         streams = STREAMS[kind]
         stride = -(-words // _PAGE_WORDS) * _PAGE_WORDS + _APART
@@ -72,9 +75,9 @@ class Ceiling:
             self._arena[at : at + words] for at in range(begin, begin + stride * streams * copies, stride)
         ]
         sets = [tuple(buffers[i : i + streams]) for i in range(0, len(buffers), streams)]
-        key = (kind, words, threads, copies)
+        key = (kind, words, threads, copies, times)
         if key not in self._fastest:
-            self._fastest[key] = fastest(_ways(kind, threads), sets, threads)
+            self._fastest[key] = fastest(_ways(kind, threads, times), sets, threads)
         way = self._fastest[key]
         return Arm(
             kind,
@@ -105,13 +108,12 @@ def fastest(
 
 
 @cache
-def _ways(kind: str, threads: int) -> tuple[Way, ...]:
-    """The ways to do what the kind's name says, in so many threads."""
-    if kind == "copy" and threads == 1:
-        return _kernel(kind, False), _kernel(kind, True), _memcpy
-    if kind in ("copy", "triad"):
-        return _kernel(kind, False), _kernel(kind, True)
-    return (_kernel(kind),)
+def _ways(kind: str, threads: int, times: int = 1) -> tuple[Way, ...]:
+    """The ways to do what the kind's name says, so many times over in so many threads."""
+    if kind not in ("copy", "triad"):
+        return (_kernel(kind, times),)
+    kernels = _kernel(kind, times, False), _kernel(kind, times, True)
+    return (*kernels, _memcpy) if kind == "copy" and threads == times == 1 else kernels
 
 
 def _memcpy(arrays: tuple[Words, ...], threads: int) -> Call:
@@ -119,14 +121,14 @@ def _memcpy(arrays: tuple[Words, ...], threads: int) -> Call:
     return partial(np.copyto, out, a)
 
 
-def _kernel(kind: str, *options: bool) -> Way:
+def _kernel(kind: str, times: int, *options: bool) -> Way:
     from actbench.kernels.traffic import kernel
 
-    moves, writes = kernel(kind, *options), not kind.startswith("read")
+    moves, writes = kernel(kind, *options, times=times), not kind.startswith("read")
 
     def way(arrays: tuple[Words, ...], threads: int) -> Call:
         words = arrays[0].size
         out, inputs = (arrays[0], arrays[1:]) if writes else (np.zeros(words // pool.GRAIN + 1), arrays)
-        return partial(moves.run, out, (), inputs, threads, words)
+        return partial(moves.run, out, (), inputs, threads, times * words)
 
     return way

@@ -1,16 +1,105 @@
-"""What bounds a kernel: the bytes that it moves, or its own arithmetic; said by measurement."""
+"""The most that a machine does, and what bounds a kernel below that; said by measurement."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Literal
 
-from actbench.bench import statistics
-from actbench.bench.run import Measurement, Run
+import numpy as np
 
+from actbench.bench import statistics
+from actbench.bench.ceiling import Ceiling
+from actbench.bench.clock import Arm, Timer, interleave, settling
+from actbench.bench.config import Config
+from actbench.bench.machine import Machine
+from actbench.bench.run import Measurement, Roof, Run
+from actbench.kernels import threads as pool
+from actbench.kernels.workload import Workload
+
+_KINDS = {"copy": (1, 1), "triad": (2, 1), "read": (1, 0)}
+"""Of traffic: the streams that each reads and writes."""
+_FILLED = 2 / 3
+"""What the buffers take of a cache: all of it they never have to themselves."""
+_LEAST = 4 * 2**20
+"""Bytes that a call moves at least: of the 24 KiB in a first-level cache alone, 80 ns drown in the call's 500."""
+_BEYOND = 2
+"""Last-level caches that the buffers of traffic with memory take."""
+_UNKNOWN_CACHE = 64 * 2**20
+_STEPS = pool.SHARED
+_UNMEASURED = (1.0,)
 Bound = Literal["memory", "compute", "call"]
 _NEAR = 0.8
 """A kernel that moves its bytes at such a part of the ceiling's speed has no faster way to go."""
+
+
+def roofs(
+    machine: Machine,
+    config: Config,
+    threads: int,
+    memory: int | None,
+    timer: Timer = time.perf_counter_ns,
+) -> tuple[Roof, ...]:
+    """The machine's roofs in so many threads: traffic with each level of memory, and arithmetic in each dtype.
+
+    A level that needs more than a quarter of the ``memory`` bytes available is left out.
+    """
+    found: list[tuple[Roof, Arm]] = []
+    for level, size in _levels(machine, threads).items():
+        if memory is None or size <= memory / 4:
+            found += _traffic(level, size, threads)
+    found += [_arithmetic(dtype, threads) for dtype in ("float32", "float64")]
+    timings = interleave(
+        [arm for _, arm in found],
+        slice_ns=config.slice * 1e9,
+        rounds=config.rounds,
+        timer=timer,
+        step_ns=machine.clock_ns or 1.0,
+        seed=config.seed,
+    )
+    return tuple(
+        replace(roof, samples_ns=timing.samples_ns) for (roof, _), timing in zip(found, timings, strict=True)
+    )
+
+
+def _levels(machine: Machine, threads: int) -> dict[str, int]:
+    """The bytes that are moved to meet each level of memory, the nearest first."""
+    caches = sorted(machine.caches.items(), key=lambda cache: cache[1])
+    last = machine.last_level_cache or _UNKNOWN_CACHE
+    # All but the last are a core's own: two threads fill two of them.
+    shares = {level: size * (threads if size < last else 1) for level, size in caches}
+    return {level: int(_FILLED * size) for level, size in shares.items()} | {"memory": _BEYOND * last}
+
+
+def _traffic(level: str, size: int, threads: int) -> Iterator[tuple[Roof, Arm]]:
+    ceiling = Ceiling()
+    for kind, (reads, writes) in _KINDS.items():
+        # Whole grains a thread, so that all of them get as much to do.
+        unit = 8 * threads * pool.GRAIN
+        stream = unit * max(1, size // (unit * (reads + writes)))
+        load = Workload(_nothing, stream, reads * stream, writes * stream, {})
+        moved = stream * (reads + writes)
+        times = max(1, _LEAST // moved)
+        yield (
+            Roof(kind, threads, moved * times, _UNMEASURED, level),
+            ceiling(load, threads, times=times),
+        )
+
+
+def _arithmetic(dtype: str, threads: int) -> tuple[Roof, Arm]:
+    from actbench.kernels.lanes import COUNT
+    from actbench.kernels.traffic import CHAINS, kernel
+
+    steps = np.full(_STEPS, 0.5, dtype)
+    out = np.zeros(_STEPS // pool.GRAIN + 1, dtype)
+    call = partial(kernel("arithmetic", dtype=dtype).run, out, (), (steps,), threads, _STEPS)
+    roof = Roof("fma", threads, 2 * CHAINS * COUNT * _STEPS, _UNMEASURED, dtype=dtype)
+    return roof, Arm(dtype, [call], settle=settling(pool.SETTLES_S, threads))
+
+
+def _nothing() -> None: ...
 
 
 def bounds(run: Run) -> Mapping[str, Bound]:

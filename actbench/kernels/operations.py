@@ -20,7 +20,9 @@ from actbench.files import write_whole
 from actbench.kernels.compiler import Kernel, cache_directory
 
 _PLAIN = re.compile(r" = (?:fadd|fsub|fmul|fdiv|frem)\b[^%<]*?(?:<(?P<lanes>\d+) x )?(?:float|double)\b")
-_CALLED = re.compile(r" call .*@llvm\.(?P<name>fma|fmuladd|sqrt|vector\.reduce\.fadd)\.(?:v(?P<lanes>\d+))?f\d")
+_CALLED = re.compile(
+    r" call .*@llvm\.(?P<name>fma|fmuladd|sqrt|vector\.reduce\.fadd)\.(?:v(?P<lanes>\d+))?f\d"
+)
 _BEGIN = re.compile(r"define |[\w.$-]+:|\"[^\"]+\":")
 _END = re.compile(r"  (?:br|ret|switch|unreachable|indirectbr)\b")
 

@@ -1,6 +1,7 @@
-"""Loops that only move bytes, as fast as the machine can: what the others are measured beside.
+"""Loops that only move bytes, or only compute, as fast as the machine can: what the others are measured beside.
 
-Arrays are of float64 words, contiguous; ``past``: with stores past the caches, into lines that begin the output.
+Arrays are contiguous, of float64 words but for arithmetic; ``past``: with stores past the caches, into lines that begin
+the output.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from actbench.kernels import loops
 from actbench.kernels import threads as pool
 from actbench.kernels.compiler import Kernel, array, compile_kernel
-from actbench.kernels.lanes import COUNT, load, splat, store, store_past, total
+from actbench.kernels.lanes import COUNT, fma, load, splat, store, store_past, total
 from actbench.kernels.linking import inline
 from actbench.kernels.loops import Loop
 from actbench.kernels.operands import flush_stream
@@ -125,19 +126,65 @@ def read2() -> Loop:
     return Loop(_words, _arrays, run)
 
 
+CHAINS = 12
+"""Multiply-adds that do not wait for each other: two a cycle of four cycles each need 8, registers for 13 are there."""
+
+
+def arithmetic() -> Loop:
+    """A step for each element of a: ``CHAINS`` fused multiply-adds of ``COUNT`` lanes, by its first two elements."""
+
+    @inline
+    def run(work: Any, first: Any, stop: Any) -> None:
+        wide_vectors()
+        out, (a,) = work
+        x, y = splat(a[0]), splat(a[1])
+        c0 = c1 = c2 = c3 = c4 = c5 = c6 = c7 = c8 = c9 = c10 = c11 = y
+        for _ in range(first, stop):
+            c0, c1, c2 = fma(c0, x, y), fma(c1, x, y), fma(c2, x, y)
+            c3, c4, c5 = fma(c3, x, y), fma(c4, x, y), fma(c5, x, y)
+            c6, c7, c8 = fma(c6, x, y), fma(c7, x, y), fma(c8, x, y)
+            c9, c10, c11 = fma(c9, x, y), fma(c10, x, y), fma(c11, x, y)
+        result = (((c0 + c1) + (c2 + c3)) + ((c4 + c5) + (c6 + c7))) + ((c8 + c9) + (c10 + c11))
+        out[first // pool.GRAIN] = total(result)
+
+    return Loop(_words, _arrays, run)
+
+
 _LOOPS: Mapping[str, tuple[Callable[..., Loop], int]] = {
     "copy": (copy, 1),
     "triad": (triad, 2),
     "read": (read, 1),
     "read2": (read2, 2),
+    "arithmetic": (arithmetic, 1),
 }
 """Each with its inputs."""
 
 
-def kernel(kind: str, *options: bool) -> Sharable:
-    """The kernel of a loop by its name, with its options."""
+def _again(template: Callable[..., Loop]) -> Callable[..., Loop]:
+    """The same loop several times over: how many is the last of its options."""
+
+    def make(*options: Any) -> Loop:
+        *own, times = options
+        measure, gather, once = template(*own)
+
+        @inline
+        def run(work: Any, first: Any, stop: Any) -> None:
+            for _ in range(times):
+                once(work, first, stop)
+
+        return Loop(measure, gather, run)
+
+    make.__qualname__ = f"{template.__qualname__} again"
+    return make
+
+
+def kernel(kind: str, *options: bool, times: int = 1, dtype: str = "float64") -> Sharable:
+    """The kernel of a loop by its name, with its options; one call runs it so many times over."""
     loop, inputs = _LOOPS[kind]
-    words = np.dtype(np.float64)
+    given: tuple[Any, ...] = options
+    if times > 1:
+        loop, given = _again(loop), (*options, times)
+    words = np.dtype(dtype)
     operands = numba.types.UniTuple(array(words), inputs)
 
     def compiled(together: bool) -> Kernel:
@@ -152,7 +199,7 @@ def kernel(kind: str, *options: bool) -> Sharable:
                 *(numba.types.int64,) * (3 * together),
             ),
             scalars=0,
-            options=options,
+            options=given,
         )
 
     return Sharable(compiled, lambda out, inputs: elements(inputs[0], inputs))
