@@ -110,17 +110,20 @@ def interleave(
     step_ns: float,
     allowance_ns: float = inf,
     seed: int = 0,
+    turn: Callable[[Arm], None] = lambda arm: None,
 ) -> tuple[Timing, ...]:
     """Time `arms` in the same rounds, a slice each a round in random order; a Timing for each.
 
-    The median cost of an empty call in the same rounds is subtracted. `allowance_ns` cuts the
-    rounds, but never below `MINIMUM_ROUNDS`; samples are rounded to what the timer's `step_ns`
-    allows. Raises ArmError where a call raises.
+    `turn` is told of an arm before its calls, outside of what is timed. The median cost of an empty
+    call in the same rounds is subtracted. `allowance_ns` cuts the rounds, but never below
+    `MINIMUM_ROUNDS`; samples are rounded to what the timer's `step_ns` allows. Raises ArmError where
+    a call raises.
     """
     begun = timer()
     with uncollected():
         prepared = []
         for arm in arms:
+            turn(arm)
             with _blame(arm):
                 prepared.append(_prepare(arm, slice_ns, timer))
                 arm.settle()
@@ -134,6 +137,7 @@ def interleave(
             started = timer()
             for i in order:
                 arm, part = arms[i], min(loops[i], _EMPTY_CALLS)
+                turn(arm)
                 with _blame(arm):
                     empties[i].append(time_slice(arm.empty, part, timer) / part)
                     if prepared[i][1]:

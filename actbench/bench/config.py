@@ -30,6 +30,8 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|ms|s|m|h)?", re.A)
 
 def parse_duration(value: object) -> float:
     """The seconds that `value` means: a number of them, or text such as 2ms, 60s, 5m or 1h."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
     match = None if isinstance(value, bool) else _DURATION.fullmatch(str(value).strip())
     if not match:
         raise UsageError(f"{value!r} is not a duration: write 60s, 5m, 1h or 2ms")
@@ -83,6 +85,8 @@ class Config(BaseModel):
     against: Annotated[tuple[str, ...], BeforeValidator(_items)] = ()  # names of peers, or "auto"
     rounds: Annotated[int, Field(ge=MINIMUM_ROUNDS, le=100_000)] = 12
     slice: Duration = 0.001  # seconds that a sample lasts at least
+    roofline: bool = False  # whether the machine's roofs are measured, and kernels' operations counted
+    timeout: Duration = 120.0  # seconds that a peer may keep silent
     budget: Duration | None = None  # seconds for measuring
     seed: Annotated[int, Field(ge=0)] = 0
     output: str = "results/runs"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -36,17 +36,30 @@ class Entry:
 
 
 def enter(
-    function: Function, cell: Cell, workloads: Sequence[Workload], peers: Sequence[Peer]
+    function: Function,
+    cell: Cell,
+    workloads: Sequence[Workload],
+    peers: Sequence[Peer],
+    without: Mapping[str, str],
+    watch: Callable[[str], None],
 ) -> list[Entry]:
     """The contenders of a cell, ours first; none where no peer has the function, or for a derivative alone.
 
     A peer's values are compared with ours before it may be timed. One that raises, that cannot be given as many
-    threads, or that has another function under the name, is entered with the reason in the place of an arm.
+    threads, that has another function under the name, or is among those to do ``without``, is entered with the reason
+    in the place of an arm. ``watch`` is told whose code runs.
     """
     if cell.pass_ not in PASSES:
         return []
     reference = sample_of(_ours(function, cell, workloads[0])())
-    theirs = [entry for peer in peers for entry in _peer_entries(peer, function, cell, workloads, reference)]
+    theirs: list[Entry] = []
+    for peer in peers:
+        if peer.name in without:
+            theirs.append(Entry(Contender(peer.name, True, note=without[peer.name])))
+            continue
+        watch(peer.name)
+        theirs += _peer_entries(peer, function, cell, workloads, reference)
+        watch("")
     if not theirs:
         return []
     calls = {True: [_ours(function, cell, w) for w in workloads]}

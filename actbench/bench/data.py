@@ -23,7 +23,18 @@ _DTYPES = ("float64", "float32", "float16")
 
 
 def open_data(path: str | os.PathLike[str]) -> tuple[Array, Input]:
-    """The array in a .npy file, mapped read-only, and its description.
+    """The array in a .npy file, mapped read-only, and its description; raises InputFileError as ``mapped``."""
+    data = mapped(path)
+    try:
+        with Path(path).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputFileError(f"cannot read {path}: {error.strerror or error}") from error
+    return data, Input(str(path), data.shape, data.dtype.name, digest)
+
+
+def mapped(path: str | os.PathLike[str]) -> Array:
+    """The array in a .npy file, mapped read-only.
 
     Raises InputFileError where it is missing, malformed, pickled, empty, or not of native floats.
     """
@@ -31,8 +42,6 @@ def open_data(path: str | os.PathLike[str]) -> tuple[Array, Input]:
     try:
         # Not np.load: that also takes archives and pickles, which cannot be mapped.
         data: Array = np.lib.format.open_memmap(source, mode="r")
-        with source.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputFileError(f"cannot read {source}: {error.strerror or error}") from error
     except Exception as error:  # of a broken header: ValueError, TokenError, struct.error, ...
@@ -42,7 +51,7 @@ def open_data(path: str | os.PathLike[str]) -> tuple[Array, Input]:
         raise InputFileError(f"{source} holds dtype {data.dtype.str}: save it as one of {', '.join(_DTYPES)}")
     if not data.size:
         raise InputFileError(f"{source} holds no elements: its shape is {data.shape}")
-    return data, Input(str(source), data.shape, data.dtype.name, digest)
+    return data
 
 
 def check(function: Function, pass_: str, data: Array, *, seed: int = 0) -> Check:

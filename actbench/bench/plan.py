@@ -49,6 +49,7 @@ class Function(Protocol):
         data: np.ndarray | None = None,
         threads: int = 1,
     ) -> Workload: ...
+    def flops(self, pass_: str, dtype: str, /) -> float: ...
     def workload_bytes(self, pass_: str, dtype: str, size: int, /) -> int: ...
 
 
@@ -123,13 +124,16 @@ def _size(text: str) -> Decimal | None:
     return size if size >= 1 and size == size.to_integral_value() else None
 
 
-def expand(functions: Sequence[Function], config: Config) -> Plan:
+def expand(functions: Sequence[Function], config: Config, *, synthetic: bool = True) -> Plan:
     """The plan that the functions and the configuration span, without the passes that one lacks.
 
+    Against peers, on `synthetic` data, each pass has a cell of one element too, in one dtype and the fewest threads:
+    what a call costs.
     Raises UsageError where nothing is left.
     """
     passes = tuple(dict.fromkeys(config.passes))
-    spans = dict.fromkeys(product(config.dtypes, config.sizes, config.threads, config.caches))
+    calls = [(config.dtypes[0], 1, min(config.threads), "warm")] if config.against and synthetic else []
+    spans = dict.fromkeys([*calls, *product(config.dtypes, config.sizes, config.threads, config.caches)])
     cells = tuple(
         Cell(function.name, pass_, dtype, size, threads, cache)
         for function in functions

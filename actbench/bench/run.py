@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, cached_property
+from io import FileIO
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -329,7 +331,7 @@ class Store:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
-        self._journal: TextIO | None = None
+        self._journal: FileIO | None = None
 
     @property
     def path(self) -> Path:
@@ -343,26 +345,42 @@ class Store:
         partial = journal.with_name(f".{journal.name}.{os.getpid()}")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._journal = partial.open("w", encoding="utf-8")
+            # Without a buffer: the kernel has each line, so that a killed process loses nothing.
+            self._journal = FileIO(partial, "w")
             for record in records:
                 self._append(_line(record))
             partial.replace(journal)
         except OSError as error:
+            self._end()
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
             raise OutputError(f"cannot write to {self.folder}: {error.strerror}") from error
 
     def add(self, record: Measurement | Skipped) -> None:
-        self._append(_line(record))
+        """Keep a record; raises OutputError where the disk takes no more."""
+        try:
+            self._append(_line(record))
+        except OSError as error:
+            self._end()
+            raise OutputError(
+                f"cannot write to {self.folder}: {error.strerror}; what was measured before is in "
+                f"{JOURNAL_FILE}, and the same command with --resume goes on from there"
+            ) from error
 
     def close(self, run: Run) -> None:
-        """Write the whole run and drop the journal."""
+        """Write the whole run and drop the journal, which stays where that cannot be; raises OutputError."""
+        self._end()
         save_run(run, self.path)
+        (self.folder / JOURNAL_FILE).unlink(missing_ok=True)
+
+    def _end(self) -> None:
         if self._journal:
             self._journal.close()
             self._journal = None
-        (self.folder / JOURNAL_FILE).unlink(missing_ok=True)
 
     def _append(self, line: str) -> None:
         if self._journal is None:
             raise ValueError("the store is not open")
-        self._journal.write(line + "\n")
-        self._journal.flush()  # the kernel has it: a killed process loses nothing
+        left = memoryview(f"{line}\n".encode())
+        while left:  # a disk that is nearly full takes a part
+            left = left[self._journal.write(left) :]

@@ -3,41 +3,31 @@
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 import time
-import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from math import ceil, inf
+from math import inf
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
 from actbench import kernels
-from actbench.bench import data as user_data
 from actbench.bench import statistics
-from actbench.bench.ceiling import Ceiling
-from actbench.bench.clock import Arm, ArmError, Timer, Timing, interleave, settling
+from actbench.bench.clock import Timer
 from actbench.bench.config import Config
-from actbench.bench.contenders import Entry, enter, failed
 from actbench.bench.machine import Machine, available_memory, this_machine, versions
-from actbench.bench.plan import Cell, Function, Plan, check_memory
-from actbench.bench.run import SCHEMA, Check, Contender, Input, Measurement, Run, Skipped, Store, load_run
-from actbench.catalog.errors import ActbenchError, InfeasibleError, UsageError
-from actbench.kernels import threads as pool
-from actbench.kernels.workload import Workload
-from actbench.peers.base import Description, Peer
+from actbench.bench.plan import Cell, Plan, check_memory
+from actbench.bench.run import SCHEMA, Input, Measurement, Roof, Run, Skipped, Store, load_run
+from actbench.bench.session import Bench, Lookup, memory_of
+from actbench.catalog.errors import ActbenchError, OutputError, UsageError
+from actbench.peers.base import Description
 
-_UNKNOWN_CACHE = 64 * 2**20
-_MOST_SETS = 2**15  # of cold buffers: more take longer to make than to measure
 _POOL_FROM = 4  # kernels: fewer compile sooner than a worker has imported Numba
-_LONGEST = 8  # times the slices planned: a cell of long calls is measured in fewer rounds
-_PAGE = 4096
 
 
 @dataclass(frozen=True)
@@ -60,8 +50,6 @@ class Kernel:
 
 
 Progress = Callable[[Event], None]
-Lookup = Callable[[str], Function]
-CeilingArm = Callable[[Workload, int, int], Arm]
 
 
 def begin(
@@ -71,7 +59,7 @@ def begin(
     command: str,
     source: Input | None = None,
     machine: Machine | None = None,
-    peers: Sequence[Peer] = (),
+    peers: Mapping[str, Description] | None = None,
 ) -> Run:
     """A run that holds no cells yet: what it will measure, where, and with which versions."""
     return Run(
@@ -85,15 +73,8 @@ def begin(
         cells=(),
         skipped=(),
         complete=False,
-        peers={peer.name: _description(peer) for peer in peers},
+        peers=peers or {},
     )
-
-
-def _description(peer: Peer) -> Description:
-    try:
-        return peer.describe()
-    except Exception as error:
-        raise UsageError(f"{peer.name} is installed but does not work: {error}") from error
 
 
 def run(
@@ -101,59 +82,43 @@ def run(
     config: Config,
     start: Run,
     store: Store,
+    bench: Bench,
     *,
     progress: Progress = lambda event: None,
-    data: user_data.Array | None = None,
     declared_in: Sequence[str] = (),
-    peers: Sequence[Peer] = (),
     lookup: Lookup = kernels.function,
-    ceiling: CeilingArm | None = None,
     timer: Timer = time.perf_counter_ns,
     memory: int | None = None,
 ) -> Run:
-    """Measure the cells of `plan` that `start` does not hold; the run, as it is then in `store`.
+    """Have `bench` measure the cells of `plan` that `start` does not hold; the run, as it is then in `store`.
 
     A cell that raises is recorded as skipped. Ctrl-C stores what was measured and goes on as
     KeyboardInterrupt. `declared_in` are the files of functions that the package does not know.
-    Raises InfeasibleError, before anything is allocated, for a cell that would not fit in memory.
+    Raises InfeasibleError, before anything is allocated, for a cell that would not fit in memory, and OutputError
+    where the disk takes no more; what was measured by then is in the store.
     """
-    session = _Session(config, start, lookup, ceiling or Ceiling(), timer, data, declared_in, peers)
     known = {m.cell.key for m in start.cells} | {s.cell for s in start.skipped}
-    # Small cells first: what they leave of a budget goes to those that need more. One thread count at a time: a
-    # peer may have to start anew for another.
-    todo = sorted((c for c in plan.cells if c.key not in known), key=lambda cell: (cell.size, cell.threads))
-    need = {cell.key: session.memory(cell) for cell in todo}
+    # One thread count at a time: some peers need a new process for another. Small cells first: what they leave of a
+    # budget goes to those that need more.
+    todo = sorted((c for c in plan.cells if c.key not in known), key=lambda cell: (cell.threads, cell.size))
+    peers = sum(not d.fault for d in start.peers.values())
+    need = {cell.key: memory_of(cell, lookup(cell.function), start.machine, peers) for cell in todo}
     check_memory(need, available_memory() if memory is None else memory)
-    done, skipped = list(start.cells), list(start.skipped)
-    store.open(start)
-
-    def current(complete: bool) -> Run:
-        places = {cell.key: i for i, cell in enumerate(plan.cells)}
-        return replace(
-            start,
-            cells=tuple(sorted(done, key=lambda m: places[m.cell.key])),
-            skipped=tuple(sorted(skipped, key=lambda s: places[s.cell])),
-            complete=complete,
-        )
-
+    compile_kernels(todo, lookup, progress, declared_in)
+    begun = timer()
+    if config.roofline and todo and not start.roofs:
+        start = replace(start, roofs=_roofs(todo, bench, progress))
+    record = _Record(plan, start, store)
     try:
-        compile_kernels(todo, lookup, progress, declared_in)
-        begun = timer()
         for i, cell in enumerate(todo):
             progress(Event("measure", cell.key, i, len(todo)))
             left = inf if config.budget is None else config.budget * 1e9 - (timer() - begun)
-            try:
-                record = session.measure(cell, left / (len(todo) - i))
-                done.append(record)
-                store.add(record)
-            except Exception as error:
-                expected = isinstance(error, ActbenchError)
-                reason = str(error) if expected else f"{type(error).__name__}: {error}"
-                skipped.append(Skipped(cell.key, " ".join(reason.split()), not expected))
-                store.add(skipped[-1])
+            record.add(_measured(bench, cell, left / (len(todo) - i)))
         progress(Event("measure", "", len(todo), len(todo)))
+    except OutputError:
+        raise  # nothing more can be written
     except BaseException:
-        store.close(current(False))
+        record.close(False)
         raise
     spent = (timer() - begun) / 1e9
     if config.budget is not None and spent > config.budget:
@@ -164,128 +129,57 @@ def run(
                 f"{statistics.MINIMUM_ROUNDS} rounds or more took {spent:.3g} s",
             )
         )
-    finished = current(True)
-    store.close(finished)
-    return finished
+    return record.close(True)
 
 
-@dataclass(frozen=True)
-class _Session:
-    config: Config
-    start: Run
-    lookup: Lookup
-    ceiling: CeilingArm
-    timer: Timer
-    data: user_data.Array | None
-    declared_in: Sequence[str]
-    peers: Sequence[Peer]
+class _Record:
+    """What was measured so far, in the store as soon as it is there."""
 
-    def memory(self, cell: Cell) -> int:
-        """The bytes that `cell` allocates: its buffers, as many for the ceiling and each peer, all sets if cold."""
-        one = self.lookup(cell.function).workload_bytes(cell.pass_, cell.dtype, cell.size)
-        return (2 + len(self.peers)) * one * self._sets(cell, one)
+    def __init__(self, plan: Plan, start: Run, store: Store) -> None:
+        self._places = {cell.key: i for i, cell in enumerate(plan.cells)}
+        self._start, self._store = start, store
+        self._cells, self._skipped = list(start.cells), list(start.skipped)
+        store.open(start)
 
-    def _sets(self, cell: Cell, size: int) -> int:
-        """The sets of buffers, `size` bytes each, that take turns: cold ones fill the cache twice."""
-        if cell.cache == "warm":
-            return 1
-        return 1 + ceil(2 * (self.start.machine.last_level_cache or _UNKNOWN_CACHE) / max(1, size))
+    def add(self, found: Measurement | Skipped) -> None:
+        if isinstance(found, Measurement):
+            self._cells.append(found)
+        else:
+            self._skipped.append(found)
+        self._store.add(found)
 
-    def measure(self, cell: Cell, allowance_ns: float) -> Measurement:
-        begun = self.timer()
-        function, seed = self.lookup(cell.function), self.config.seed
-        compilation = function.compile(cell.pass_, cell.dtype)
-        sets = self._sets(cell, function.workload_bytes(cell.pass_, cell.dtype, cell.size))
-        if sets > 1 and self.data is not None:
-            raise InfeasibleError("--cache cold needs many buffers: leave out --input")
-        if sets > _MOST_SETS:
-            raise InfeasibleError(
-                f"--cache cold would take {sets} sets of buffers: use a --size of "
-                f"{ceil(cell.size * sets / _MOST_SETS)} or more"
-            )
-        workloads = [
-            function.workload(
-                cell.pass_,
-                cell.dtype,
-                cell.size,
-                seed=seed + i,
-                data=self.data,
-                threads=cell.threads,
-            )
-            for i in range(sets)
-        ]
-        first = workloads[0]
-        # The same call on one element is an empty call: the same path, and next to no work.
-        empty = function.workload(cell.pass_, cell.dtype, 1, seed=seed, threads=cell.threads)
-        arms = (
-            Arm(cell.key, [w.call for w in workloads], empty.call, settling(pool.SETTLES_S, cell.threads)),
-            self.ceiling(first, cell.threads, sets),
+    def close(self, complete: bool) -> Run:
+        """The run, with its cells in the order of the plan."""
+        run = replace(
+            self._start,
+            cells=tuple(sorted(self._cells, key=lambda m: self._places[m.cell.key])),
+            skipped=tuple(sorted(self._skipped, key=lambda s: self._places[s.cell])),
+            complete=complete,
         )
-        entries = enter(function, cell, workloads, self.peers) if self.peers else []
-        (timing, top), contenders = self._race(cell, arms, entries, allowance_ns - (self.timer() - begun))
-        return Measurement(
-            cell=cell,
-            elements=first.elements,
-            bytes=first.bytes_read + first.bytes_written,
-            samples_ns=timing.samples_ns,
-            loops=timing.loops,
-            overhead_ns=timing.overhead_ns,
-            ceiling_ns=top.samples_ns,
-            ceiling=arms[1].name,
-            compile_s=round(compilation.seconds, 3),
-            flags=statistics.flags(timing.samples_ns, timing.tick_ns, timing.overhead_ns),
-            check=self._check(function, cell),
-            offsets={name: a.ctypes.data % _PAGE for name, a in first.arrays.items()},
-            command=self._command(cell),
-            contenders=contenders,
-        )
+        self._store.close(run)
+        return run
 
-    def _race(
-        self, cell: Cell, arms: Sequence[Arm], entries: Sequence[Entry], allowance_ns: float
-    ) -> tuple[tuple[Timing, ...], tuple[Contender, ...]]:
-        """The timings of `arms` and the contenders with theirs; one that raises is out, and all begin again."""
-        timed = {entry.arm: entry for entry in entries if entry.arm}
-        racing = (*arms, *timed)
-        planned = self.config.rounds * self.config.slice * 1e9 * len(racing)
-        begun = self.timer()
-        try:
-            timings = interleave(
-                racing,
-                slice_ns=self.config.slice * 1e9,
-                rounds=self.config.rounds,
-                timer=self.timer,
-                step_ns=self.start.machine.clock_ns or 1.0,
-                allowance_ns=min(allowance_ns, _LONGEST * planned),
-                seed=zlib.crc32(cell.key.encode(), self.config.seed),
+
+def _measured(bench: Bench, cell: Cell, allowance_ns: float) -> Measurement | Skipped:
+    try:
+        return bench.measure(cell, allowance_ns)
+    except Exception as error:
+        expected = isinstance(error, ActbenchError)
+        reason = str(error) if expected else f"{type(error).__name__}: {error}"
+        return Skipped(cell.key, " ".join(reason.split()), not expected)
+
+
+def _roofs(cells: Sequence[Cell], bench: Bench, progress: Progress) -> tuple[Roof, ...]:
+    counts = sorted({cell.threads for cell in cells})
+    found: list[Roof] = []
+    for count in counts:
+        progress(
+            Event(
+                "measure", f"the machine's roofs in {count} thread{'s' if count > 1 else ''}", 0, len(cells)
             )
-        except ArmError as error:
-            cause = error.__cause__ or error
-            if error.arm not in timed:
-                raise cause from None
-            left = [failed(e, cause) if e.arm is error.arm else e for e in entries]
-            return self._race(cell, arms, left, allowance_ns - (self.timer() - begun))
-        found = dict(zip(racing, timings, strict=True))
-        return timings[: len(arms)], tuple(
-            replace(e.contender, samples_ns=found[e.arm].samples_ns, loops=found[e.arm].loops)
-            if e.arm
-            else e.contender
-            for e in entries
         )
-
-    def _check(self, function: Function, cell: Cell) -> Check | None:
-        if self.data is None:
-            return None
-        return user_data.check(function, cell.pass_, self.data, seed=self.config.seed)
-
-    def _command(self, cell: Cell) -> str:
-        """The cell's own command, with everything else that its figures depend on."""
-        command, source, config = cell.command, self.start.input, self.config
-        if source is not None:
-            ours = f"--dtype {cell.dtype} --size {cell.size}"
-            command = command.replace(ours, f"--input {shlex.quote(source.path)}")
-        command += "".join(f" --from {shlex.quote(path)}" for path in self.declared_in)
-        command += f" --against {','.join(peer.name for peer in self.peers)}" if self.peers else ""
-        return f"{command} --rounds {config.rounds} --slice {config.slice * 1e3:g}ms --seed {config.seed}"
+        found += bench.roofs(count)
+    return tuple(found)
 
 
 def compile_kernels(
@@ -369,7 +263,7 @@ def _loaded(folder: Path) -> Run | None:
 
 
 def _difference(earlier: Run, start: Run) -> str | None:
-    free = ("budget", "output")  # decide where and how long, not what
+    free = ("budget", "output", "timeout")  # decide where and how long, not what
     for key in earlier.config.keys() | start.config.keys():
         before, now = earlier.config.get(key), start.config.get(key)
         if key not in free and before != now:

@@ -83,6 +83,18 @@ def bench(
         ),
     ] = None,
     seed: Annotated[str | None, typer.Option(help="Of data and order.", rich_help_panel=HOW)] = None,
+    roofline: Annotated[
+        bool | None,
+        typer.Option(
+            "--roofline",
+            help="Measure what the machine can do at most, and count what kernels do.",
+            rich_help_panel=HOW,
+        ),
+    ] = None,
+    timeout: Annotated[
+        str | None,
+        typer.Option(help="How long a peer may keep silent; 2m by default.", rich_help_panel=HOW),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -116,6 +128,7 @@ def bench(
     from actbench.bench.config import resolve
     from actbench.bench.plan import expand
     from actbench.bench.run import Store
+    from actbench.bench.worker import Setup, measuring
     from actbench.catalog.errors import InfeasibleError, UsageError
     from actbench.kernels import bind
     from actbench.peers import chosen as chosen_peers
@@ -133,27 +146,44 @@ def bench(
         "slice": slice,
         "budget": budget,
         "seed": seed,
+        "roofline": roofline,
+        "timeout": timeout,
         "output": output,
     }
     resolved = resolve(flags, file=config)
     declarations = chosen(names or [], all_, kind, from_ or [])
-    array, source = None, None
+    source = None
     if input is not None:
         if size is not None or dtype is not None:
             raise UsageError("--input decides size and dtype: leave out --size and --dtype")
         array, source = user_data.open_data(input)
-        resolved = resolved.model_copy(update={"sizes": (array.size,), "dtypes": (array.dtype.name,)})
-    plan = expand([bind(d) for d in declarations], resolved)
-    peers = chosen_peers(resolved.against)
-    start = runner.begin(
-        [d.name for d in declarations], resolved, command=command_line(), source=source, peers=peers
+        resolved = resolved.model_copy(update={"sizes": (array.size,), "dtypes": (source.dtype,)})
+    plan = expand([bind(d) for d in declarations], resolved, synthetic=source is None)
+    setup = Setup(
+        resolved,
+        tuple(peer.name for peer in chosen_peers(resolved.against)),
+        source,
+        tuple(str(path) for path in from_ or []),
     )
-    if resume:
-        start, folder = runner.resume(resolved.output, start)
-    else:
-        folder = runner.new_folder(resolved.output, start)
+    folder: Path | None = None
     try:
-        with bars(quiet, "compile", "measure") as shown:
+        with bars(quiet, "compile", "measure") as shown, measuring(setup, shown.note) as session:
+            start = runner.begin(
+                [d.name for d in declarations],
+                resolved,
+                command=command_line(),
+                source=source,
+                peers=session.descriptions(),
+            )
+            faults = {name: d.fault for name, d in start.peers.items() if d.fault}
+            if faults and len(faults) == len(start.peers):
+                raise UsageError("; ".join(f"{name} is installed, but {why}" for name, why in faults.items()))
+            for name, fault in faults.items():
+                shown.note(f"left out {name}: {fault}")
+            if resume:
+                start, folder = runner.resume(resolved.output, start)
+            else:
+                folder = runner.new_folder(resolved.output, start)
 
             def progress(event: Event) -> None:
                 if event.stage == "note":
@@ -166,13 +196,12 @@ def bench(
                 resolved,
                 start,
                 Store(folder),
+                session,
                 progress=progress,
-                data=array,
-                declared_in=[str(path) for path in from_ or []],
-                peers=peers,
+                declared_in=setup.declared_in,
             )
     except KeyboardInterrupt:
-        if (folder / "run.json").is_file():
+        if folder is not None and (folder / "run.json").is_file():
             tell(f"kept what was measured in {folder}: the same command with --resume goes on", quiet)
         raise
     if not run.cells:

@@ -80,6 +80,12 @@ class Description:
     threads: str  # how their number is set
     vector: str  # the instructions that its kernels use, as far as it tells
     subnormals: Literal["kept", "flushed to zero", "unknown"] = "unknown"
+    fault: str = ""  # why it takes no part after all
+
+    @classmethod
+    def of_fault(cls, fault: str) -> Description:
+        """That of a peer which cannot even tell its version."""
+        return cls("unknown", "unknown", "unknown", "unknown", fault=fault)
 
 
 @dataclass(frozen=True)

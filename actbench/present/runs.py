@@ -112,15 +112,15 @@ def summary(run: Run) -> Table:
     Such a line holds forward and backward, each at the largest size that stays in the second-level
     cache and at the largest of all, in ns/element, and the share of the ceiling at the last one.
     """
-    if len(run.cells) <= FEW:
+    if len(run.sized) <= FEW:
         return details(run)
     variant = variants(run)
-    passes = distinct(m.cell.pass_ for m in run.cells)
+    passes = distinct(m.cell.pass_ for m in run.sized)
     passes = tuple(p for p in passes if p != "derivative") or passes
     sizes = _sizes(run)
-    cells = {(m.cell.function, variant(m), m.cell.pass_, m.cell.size): m for m in run.cells}
+    cells = {(m.cell.function, variant(m), m.cell.pass_, m.cell.size): m for m in run.sized}
     rows = []
-    for function, which in distinct((m.cell.function, variant(m)) for m in run.cells):
+    for function, which in distinct((m.cell.function, variant(m)) for m in run.sized):
         found = {
             (pass_, where): _at(cells, function, which, pass_, wanted)
             for pass_ in passes
@@ -144,9 +144,9 @@ def summary(run: Run) -> Table:
 def _sizes(run: Run) -> dict[str, int]:
     """The sizes that the summary shows, by what a reader calls them."""
     l2 = run.machine.caches.get("L2", _L2)
-    largest = max(m.cell.size for m in run.cells)
+    largest = max(m.cell.size for m in run.sized)
     worst: dict[int, int] = {}
-    for m in run.cells:
+    for m in run.sized:
         worst[m.cell.size] = max(worst.get(m.cell.size, 0), m.bytes)
     cached = [size for size, moved in worst.items() if moved <= l2 and size < largest]
     sizes = {quantity.elements(max(cached)): max(cached)} if cached else {}
@@ -166,8 +166,8 @@ def terminal(run: Run) -> RenderableType:
 
     tables: tuple[Table, ...] = (summary(run),)
     if _against(run):
-        cells = versus.duels(run) if len(run.cells) <= FEW else (versus.by_function(run),)
-        tables = (*cells, versus.standings(run))
+        cells = versus.duels(run) if len(run.sized) <= FEW else (versus.by_function(run),)
+        tables = (*cells, versus.standings(run), *([versus.calls(run)] if run.calls else []))
     mismatches = versus.mismatches(run)
     lines = [*mismatches[:_SHOWN], *(f"skipped {s.cell}: {s.reason}" for s in run.skipped[:_SHOWN])]
     parts = [part for t in tables for part in (table.terminal(t), Text())]
@@ -183,10 +183,11 @@ def markdown(run: Run) -> str:
     head = f"{machine(run)}; {run.created}\n\n`{run.command}`\n\n"
     if _against(run):
         head += f"{table.markdown(versus.standings(run))}\n{table.markdown(versus.by_function(run))}\n"
+        head += f"{table.markdown(versus.calls(run))}\n" if run.calls else ""
         head += _folded(f"Every call in {len(run.cells)} cells", versus.everything(run)) + "\n"
         notes = versus.notes(run)
         head += _folded("What was not timed, and where calls differ", notes) + "\n" if notes.rows else ""
-    if len(run.cells) <= FEW:
+    if len(run.sized) <= FEW:
         return head + table.markdown(details(run))
     return f"{head}{table.markdown(summary(run))}\n" + _folded(f"All {len(run.cells)} cells", details(run))
 

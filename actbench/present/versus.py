@@ -21,8 +21,8 @@ _MEANING = (
 def standings(run: Run) -> Table:
     """A line for each peer and pass, and one for the best peer of every cell: how often ahead, and the mean."""
     rows: list[tuple[str, ...]] = []
-    for pass_ in distinct(m.cell.pass_ for m in run.cells):
-        cells = [m for m in run.cells if m.cell.pass_ == pass_]
+    for pass_ in distinct(m.cell.pass_ for m in run.sized):
+        cells = [m for m in run.sized if m.cell.pass_ == pass_]
         rows += [(peer, pass_, *_standing([closest(m, peer) for m in cells])) for peer in providers(cells)]
         rows.append(("best of them", pass_, *_standing([closest(m) for m in cells])))
     columns = (
@@ -53,8 +53,8 @@ def duels(run: Run) -> tuple[Table, ...]:
         Column("ratio", "95 %"),
     )
     tables = []
-    for pass_ in distinct(m.cell.pass_ for m in run.cells):
-        cells = [m for m in run.cells if m.cell.pass_ == pass_]
+    for pass_ in distinct(m.cell.pass_ for m in run.sized):
+        cells = [m for m in run.sized if m.cell.pass_ == pass_]
         rows = tuple(
             (m.cell.function, variant(m), quantity.elements(m.cell.size), *_duel(m, closest(m)))
             for m in cells
@@ -72,10 +72,10 @@ def _duel(m: Measurement, best: Comparison | None) -> tuple[str, str, str]:
 def by_function(run: Run) -> Table:
     """A line for each function and dtype: the ratio to the best peer, its mean over the cells and the least."""
     variant = variants(run)
-    passes = [p for p in distinct(m.cell.pass_ for m in run.cells) if _compared(run.cells, p)]
+    passes = [p for p in distinct(m.cell.pass_ for m in run.sized) if _compared(run.sized, p)]
     rows = []
-    for function, which in distinct((m.cell.function, variant(m)) for m in run.cells):
-        cells = [m for m in run.cells if (m.cell.function, variant(m)) == (function, which)]
+    for function, which in distinct((m.cell.function, variant(m)) for m in run.sized):
+        cells = [m for m in run.sized if (m.cell.function, variant(m)) == (function, which)]
         found = [_compared(cells, pass_) for pass_ in passes]
         if any(found):
             rows.append((function, which, *(text for ratios in found for text in _mean_and_least(ratios))))
@@ -98,6 +98,36 @@ def _mean_and_least(ratios: Sequence[float]) -> tuple[str, str]:
     if not ratios:
         return "-", "-"
     return quantity.number(geometric_mean(ratios)), quantity.number(min(ratios))
+
+
+def calls(run: Run) -> Table:
+    """What a call on one element costs each provider: a line for each kind of call, the median over the functions."""
+    passes = distinct(m.cell.pass_ for m in run.calls)
+    found: dict[str, dict[str, list[float]]] = {}
+    for m in run.calls:
+        for c in m.contenders:
+            if c.samples_ns:
+                found.setdefault(c.label, {}).setdefault(m.cell.pass_, []).append(c.median_ns)
+    rows = tuple(
+        (label, *(text for pass_ in passes for text in _middle_and_ends(by_pass.get(pass_, []))))
+        for label, by_pass in found.items()
+    )
+    columns = (
+        Column("a call on one element", align="left"),
+        *(Column(f"{pass_}\n{what}", "us") for pass_ in passes for what in ("median", "range")),
+        Column("functions"),
+    )
+    counts = (str(max(len(times) for times in by_pass.values())) for by_pass in found.values())
+    return Table("", columns, tuple((*row, count) for row, count in zip(rows, counts, strict=True)))
+
+
+def _middle_and_ends(times_ns: Sequence[float]) -> tuple[str, str]:
+    if not times_ns:
+        return "-", "-"
+    middle, low, high = (
+        quantity.number(t / 1000) for t in (statistics.median(times_ns).value, min(times_ns), max(times_ns))
+    )
+    return middle, low if low == high else f"{low}..{high}"
 
 
 def everything(run: Run) -> Table:

@@ -18,6 +18,7 @@ from actbench.bench.config import Config
 from actbench.bench.machine import Machine
 from actbench.bench.plan import Cell, Plan, expand
 from actbench.bench.run import Check, Measurement, Run, Store
+from actbench.bench.session import Session
 from actbench.kernels.workload import Compilation, Workload
 from actbench.peers.base import Description, Peer, Prepared, Request, Tables
 
@@ -82,6 +83,9 @@ class FakeFunction:
     def compile(self, pass_: str, dtype: str) -> Compilation:
         self.compiled.append((pass_, dtype))
         return Compilation(0.25, True)
+
+    def flops(self, pass_: str, dtype: str) -> float:
+        return 7.0
 
     def workload_bytes(self, pass_: str, dtype: str, size: int) -> int:
         return 2 * size * np.dtype(dtype).itemsize
@@ -164,9 +168,23 @@ class Bench:
     def plan(self) -> Plan:
         return expand(list(self.functions.values()), self.config)
 
+    def session(self) -> Session:
+        return Session(
+            self.config,
+            MACHINE,
+            self.peers,
+            lookup=self.functions.__getitem__,
+            ceiling=self.ceiling,
+            timer=self.clock,
+        )
+
     def start(self) -> Run:
         return runner.begin(
-            list(self.functions), self.config, command="actbench bench f g", machine=MACHINE, peers=self.peers
+            list(self.functions),
+            self.config,
+            command="actbench bench f g",
+            machine=MACHINE,
+            peers=self.session().descriptions(),
         )
 
     def run(self, start: Run | None = None, memory: int = 2**40) -> Run:
@@ -175,10 +193,9 @@ class Bench:
             self.config,
             start or self.start(),
             Store(self.folder),
+            self.session(),
             progress=self.events.append,
-            peers=self.peers,
             lookup=self.functions.__getitem__,
-            ceiling=self.ceiling,
             timer=self.clock,
             memory=memory,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from actbench.bench.config import Config
 from actbench.bench.contenders import difference, enter
 from actbench.bench.plan import Cell
 from actbench.bench.run import Contender, Run, load_run
+from actbench.bench.session import no_watch
 from actbench.catalog.errors import UsageError
 from actbench.kernels import threads as pool
 from actbench.peers.base import DifferentFunctionError
@@ -98,7 +100,7 @@ def test_a_derivative_has_no_peers(clock: Clock) -> None:
     function = FakeFunction("f", clock)
     workload = function.workload("derivative", "float32", 10)
     cell = Cell("f", "derivative", "float32", 10)
-    assert enter(function, cell, [workload], [FakePeer(clock)]) == []
+    assert enter(function, cell, [workload], [FakePeer(clock)], {}, no_watch) == []
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -111,10 +113,11 @@ def test_a_contender_begins_when_the_threads_of_the_last_one_sleep(
     cell = Cell("f", "forward", "float32", 10, threads)
     workload = function.workload("forward", "float32", 10)
     peer = FakePeer(clock, threads=threads)
-    for entry in enter(function, cell, [workload], [peer]):
+    entries = enter(function, cell, [workload], [peer], {}, no_watch)
+    for entry in entries:
         assert entry.arm is not None
         entry.arm.settle()
-    ours = 1 + sum(e.contender.provider == "actbench" for e in enter(function, cell, [workload], [peer])[1:])
+    ours = sum(e.contender.provider == "actbench" for e in entries)
     assert waits.count(pool.SETTLES_S) == ours * (threads - 1)
 
 
@@ -123,7 +126,8 @@ def test_cells_of_one_thread_count_follow_each_other(bench: Bench) -> None:
         {"size": (1000, 2000), "dtype": "float32", "pass": "forward", "threads": (1, 2)}
     )
     bench.run()
-    order = [e.text.split("/")[3:5] for e in bench.events if e.stage == "measure" and e.text]
+    cells = [e.text.split("/") for e in bench.events if e.stage == "measure" and e.text]
+    order = [(threads, int(size)) for *_, size, threads, _ in cells]
     assert order == sorted(order)
 
 
@@ -146,12 +150,38 @@ def test_a_run_against_another_version_of_a_peer_is_not_resumed(bench: Bench) ->
         runner.resume(bench.folder.parent, bench.start())
 
 
-def test_a_peer_that_does_not_work_is_one_line(bench: Bench) -> None:
+def test_a_peer_that_cannot_describe_itself_is_described_by_that(bench: Bench) -> None:
     peer = FakePeer(bench.clock)
     peer.describe = lambda: 1 / 0  # type: ignore[method-assign,return-value,assignment]
     bench.peers = [peer]
-    with pytest.raises(UsageError, match="fake is installed but does not work: division by zero"):
-        bench.start()
+    assert bench.start().peers["fake"].fault == "it does not work: division by zero"
+
+
+def test_a_peer_that_is_left_out_is_entered_with_the_reason(clock: Clock) -> None:
+    function, told = FakeFunction("f", clock), list[str]()
+    workload = function.workload("forward", "float32", 10)
+    peers = [FakePeer(clock), FakePeer(clock)]
+    peers[1].name = "other"  # type: ignore[misc]
+    cell = Cell("f", "forward", "float32", 10)
+    entries = enter(function, cell, [workload], peers, {"fake": "hung"}, told.append)
+    found = {
+        e.contender.label: (e.contender.note, e.arm is None)
+        for e in entries
+        if e.contender.provider != "actbench"
+    }
+    assert found == {"fake": ("hung", True), "other": ("a note", False)}
+    assert told == ["other", ""], "whose code runs is told, and its end"
+
+
+def test_whose_turn_it_is_is_told(bench: Bench) -> None:
+    told: list[str] = []
+    bench.peers = [FakePeer(bench.clock)]
+    session = replace(bench.session(), watch=told.append)
+    session.measure(bench.plan().cells[0], inf)
+    assert told[:2] == ["fake", ""], "compared first"
+    assert set(told) == {"fake", ""}
+    assert told.count("fake") == 1 + 1 + 12, "comparison, warm-up, rounds"
+    assert told[-1] == ""
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,261 @@
+"""A session in a process of its own: a peer that crashes, hangs or eats the memory takes no more than its cell with it.
+
+The process says whose code it runs in memory that both share, so that the one who is to blame is known. What it had to
+do is done again in a new process, without that peer. A new number of threads gets a new process, too: TensorFlow's is
+set once.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pickle
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from actbench.bench.config import Config
+from actbench.bench.machine import available_memory
+from actbench.bench.plan import Cell
+from actbench.bench.run import Input, Measurement, Roof
+from actbench.bench.session import Bench, Session, Watch, no_watch
+from actbench.catalog.errors import ActbenchError
+from actbench.peers.base import Description
+
+_LOOKS_S = 0.2
+"""Seconds between looks at the process; each takes 20 us of a core that it may be measuring on."""
+_MOST = 3
+"""Cells that a peer may take down before it is left out of all others: a hang costs minutes."""
+_TAKEN = 0.9
+"""The part of the memory available that the process may take."""
+_NAME = 64  # bytes that a peer's name may have
+_DIE_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a session is made of, as another process can be told."""
+
+    config: Config
+    peers: tuple[str, ...] = ()
+    source: Input | None = None
+    declared_in: tuple[str, ...] = ()
+
+    def session(self, watch: Watch = no_watch) -> Session:
+        """The session, in a process where the functions are declared."""
+        from actbench.bench.data import mapped
+        from actbench.peers import chosen
+
+        data = mapped(self.source.path) if self.source else None
+        return Session(
+            self.config,
+            peers=chosen(self.peers),
+            source=self.source,
+            data=data,
+            declared_in=self.declared_in,
+            watch=watch,
+        )
+
+
+class LostError(ActbenchError):
+    """The process is gone, with what it had to do; ``peer`` is the one to blame, "" where it was ours."""
+
+    def __init__(self, peer: str, reason: str) -> None:
+        super().__init__(f"{peer or 'the process that measures'} {reason}")
+        self.peer, self.reason = peer, reason
+
+
+class Isolated:
+    """A bench whose sessions run in processes of their own, one after the other."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        note: Callable[[str], None],
+        memory: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._setup, self._note, self._memory, self._clock = setup, note, memory, clock
+        self._context = get_context("spawn")
+        self._turns, self._name = self._context.RawValue("q", 0), self._context.RawArray("c", _NAME)
+        self._process: Any = None
+        self._pipe: Connection | None = None
+        self._threads: int | None = None
+        self._losses = Counter[str]()
+        self._out: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def descriptions(self) -> Mapping[str, Description]:
+        """What each peer says of itself; those that cannot are left out of what follows."""
+        found: dict[str, Description] = {}
+        for name in self._setup.peers:
+            try:
+                found[name] = self._ask("describe", name)
+            except LostError as lost:
+                found[name] = Description.of_fault(lost.reason)
+        working = tuple(name for name, description in found.items() if not description.fault)
+        if working != self._setup.peers:
+            self._stop()
+            self._setup = replace(self._setup, peers=working)
+        return found
+
+    def roofs(self, threads: int) -> tuple[Roof, ...]:
+        found: tuple[Roof, ...] = self._in(threads, "roofs", threads)
+        return found
+
+    def measure(self, cell: Cell, allowance_ns: float) -> Measurement:
+        without = dict(self._out)
+        while True:
+            try:
+                measurement: Measurement = self._in(cell.threads, "measure", cell, allowance_ns, without)
+                return measurement
+            except LostError as lost:
+                if lost.peer not in self._setup.peers or lost.peer in without:
+                    raise
+                without[lost.peer] = lost.reason
+                self._losses[lost.peer] += 1
+                told = f"{lost} at {cell.key}: left out of this cell"
+                if self._losses[lost.peer] >= _MOST:
+                    self._out[lost.peer] = f"left out: it {lost.reason.removeprefix('it ')}, {_MOST} times"
+                    told += f", and of all others after {_MOST} times"
+                self._note(told)
+
+    def _in(self, threads: int, method: str, *arguments: Any) -> Any:
+        """The answer of a process that never had another number of threads."""
+        if self._threads not in (None, threads):
+            self._stop()
+        self._threads = threads
+        return self._ask(method, *arguments)
+
+    def _ask(self, method: str, *arguments: Any) -> Any:
+        """What a session's method returns, or raises; LostError where the process does not live to tell."""
+        if self._process is None:
+            self._start()
+        assert self._pipe is not None
+        try:
+            self._pipe.send((method, arguments))
+            self._wait(self._pipe)
+            raised, answer = self._pipe.recv()
+        except (EOFError, OSError):
+            raise self._lost(_ending(self._joined())) from None
+        if raised:
+            raise answer
+        return answer
+
+    def _wait(self, pipe: Connection) -> None:
+        """Return when there is an answer, or an end; raise LostError for what takes too long or too much."""
+        turns, since = self._turns.value, self._clock()
+        timeout = self._setup.config.timeout
+        while not pipe.poll(_LOOKS_S):
+            now = self._clock()
+            if self._turns.value != turns or not self._name.value:
+                turns, since = self._turns.value, now
+            elif now - since > timeout:
+                raise self._lost(f"gave no answer in {timeout:g} s")
+            taken = _resident(self._process.pid)
+            if self._memory is not None and taken is not None and taken > self._memory:
+                raise self._lost(f"took {taken / 2**30:.3g} GiB of memory")
+
+    def _lost(self, reason: str) -> LostError:
+        peer = self._name.value.decode()
+        self._stop()
+        return LostError(peer, reason)
+
+    def _start(self) -> None:
+        self._name.value = b""
+        self._pipe, theirs = self._context.Pipe()
+        self._process = self._context.Process(
+            target=_serve, args=(theirs, self._setup, self._turns, self._name), daemon=True
+        )
+        self._process.start()
+        theirs.close()
+
+    def _joined(self) -> int | None:
+        self._process.join(5)
+        code: int | None = self._process.exitcode
+        return code
+
+    def _stop(self) -> None:
+        if self._process is None:
+            return
+        self._process.kill()
+        self._process.join()
+        self._process.close()
+        if self._pipe:
+            self._pipe.close()
+        self._process = self._pipe = self._threads = None
+
+
+def measuring(setup: Setup, note: Callable[[str], None]) -> AbstractContextManager[Bench]:
+    """The bench for a setup: this process where all code is ours or the user's, else others."""
+    if not setup.peers:
+        return nullcontext(setup.session())
+    memory = available_memory()
+    return Isolated(setup, note, None if memory is None else int(_TAKEN * memory))
+
+
+def _ending(code: int | None) -> str:
+    """What an exit code tells."""
+    if code is not None and code < 0:
+        with suppress(ValueError):
+            return f"was ended by {signal.Signals(-code).name}"
+    return f"ended the process with code {code}"
+
+
+def _resident(pid: int) -> int | None:
+    """The bytes of memory that a process has; None where the system does not tell."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _serve(pipe: Connection, setup: Setup, turns: Any, name: Any) -> None:
+    """Answer the parent's requests until it is gone."""
+    from actbench.catalog.registry import load_file
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    os.dup2(2, 1)  # stdout is for data, whatever a library likes to print
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+
+    def watch(provider: str) -> None:
+        name.value = provider.encode()[: _NAME - 1]
+        turns.value += 1
+
+    for path in setup.declared_in:
+        load_file(path)
+    session = setup.session(watch)
+    with suppress(EOFError, BrokenPipeError):
+        while True:
+            method, arguments = pipe.recv()
+            try:
+                answer = False, getattr(session, method)(*arguments)
+            except Exception as error:
+                answer = True, _portable(error)
+            pipe.send(answer)
+
+
+def _portable(error: Exception) -> Exception:
+    """The exception, or one that says the same where it does not get through a pipe."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
