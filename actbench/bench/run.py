@@ -28,6 +28,7 @@ from actbench.peers.base import Description
 
 SCHEMA = 3  # 1 had neither contenders nor peers, 2 neither roofs nor operations
 RUN_FILE, JOURNAL_FILE = "run.json", "run.jsonl"
+_KEPT = f"; what was measured is in {JOURNAL_FILE} beside it, and the same command with --resume goes on from there"
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 Times = tuple[Annotated[float, Field(gt=0)], ...]
 OURS = "actbench"
@@ -362,15 +363,15 @@ class Store:
             self._append(_line(record))
         except OSError as error:
             self._end()
-            raise OutputError(
-                f"cannot write to {self.folder}: {error.strerror}; what was measured before is in "
-                f"{JOURNAL_FILE}, and the same command with --resume goes on from there"
-            ) from error
+            raise OutputError(f"cannot write to {self.folder}: {error.strerror}{_KEPT}") from error
 
     def close(self, run: Run) -> None:
         """Write the whole run and drop the journal, which stays where that cannot be; raises OutputError."""
         self._end()
-        save_run(run, self.path)
+        try:
+            save_run(run, self.path)
+        except OutputError as error:
+            raise OutputError(f"{error}{_KEPT}") from error
         (self.folder / JOURNAL_FILE).unlink(missing_ok=True)
 
     def _end(self) -> None:

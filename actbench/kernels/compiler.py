@@ -8,13 +8,13 @@ machine code depends on: equal names mean equal contents, and a race writes the 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import itertools
 import os
 import pickle
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -34,7 +34,8 @@ from numba.core.registry import cpu_target
 from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
-from actbench.catalog.errors import DeclarationError, UsageError
+from actbench.catalog.errors import DeclarationError, OutputError, UsageError
+from actbench.files import write_whole
 from actbench.kernels.arrays import compute_dtype
 from actbench.kernels.collection import uncollected
 from actbench.kernels.headers import Operand
@@ -109,14 +110,10 @@ class _ContentCache(_Cache):  # type: ignore[misc]
         for environment in data._find_referenced_environments():
             data.codegen.set_env(environment.env_name, environment)
         body = dumps((self.seconds, data._reduce()))
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=self.path.parent, suffix=".partial")
-        except OSError:
-            return  # A read-only cache costs time, not correctness.
-        with os.fdopen(handle, "wb") as file:
-            file.write(hashlib.sha256(body).digest() + body)
-        os.replace(name, self.path)
+        with contextlib.suppress(
+            OutputError
+        ):  # a read-only cache, or a full one, costs time, not correctness
+            write_whole(hashlib.sha256(body).digest() + body, self.path)
 
     @property
     def cache_path(self) -> str:
