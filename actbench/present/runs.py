@@ -13,7 +13,7 @@ from actbench.bench import statistics
 from actbench.bench.comparison import Comparison, comparisons, providers
 from actbench.bench.run import Contender, Measurement, Run
 from actbench.bench.statistics import ADVICE
-from actbench.present import quantity, table, versus
+from actbench.present import quantity, roofs, table, versus
 from actbench.present.labels import distinct, variants
 from actbench.present.table import Column, Table
 
@@ -168,6 +168,8 @@ def terminal(run: Run) -> RenderableType:
     if _against(run):
         cells = versus.duels(run) if len(run.sized) <= FEW else (versus.by_function(run),)
         tables = (*cells, versus.standings(run), *([versus.calls(run)] if run.calls else []))
+    if run.roofs:
+        tables = (*tables, roofs.roofs(run))
     mismatches = versus.mismatches(run)
     lines = [*mismatches[:_SHOWN], *(f"skipped {s.cell}: {s.reason}" for s in run.skipped[:_SHOWN])]
     parts = [part for t in tables for part in (table.terminal(t), Text())]
@@ -187,6 +189,8 @@ def markdown(run: Run) -> str:
         head += _folded(f"Every call in {len(run.cells)} cells", versus.everything(run)) + "\n"
         notes = versus.notes(run)
         head += _folded("What was not timed, and where calls differ", notes) + "\n" if notes.rows else ""
+    if run.roofs:
+        head += f"{table.markdown(roofs.roofs(run))}\n{table.markdown(roofs.bounded(run))}\n"
     if len(run.sized) <= FEW:
         return head + table.markdown(details(run))
     return f"{head}{table.markdown(summary(run))}\n" + _folded(f"All {len(run.cells)} cells", details(run))
