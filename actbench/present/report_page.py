@@ -49,7 +49,6 @@ def page(run: Run) -> str:
         summary=_summary(run),
         pictures="".join(_picture(*drawn) for drawn in _drawn(run)),
         data=data(run),
-        ratio=escape(versus.standings(run).caption),
         flags="".join(f"<dt>{escape(flag)}</dt><dd>{escape(text)}</dd>\n" for flag, text in ADVICE.items()),
         machine=table.html(_machine(run)),
         versions=_scrolled("Libraries", table.html(_versions(run))),
@@ -114,7 +113,8 @@ def _summary(run: Run) -> str:
         parts += [_standing(pass_, of_pass)] if of_pass else []
     title = "Every function beside its best peer"
     functions = _folded(title, _scrolled(title, table.html(versus.by_function(run))))
-    return f'<div class="standings">{"".join(parts)}</div>\n{functions}'
+    caption = f'<p class="caption">{escape(found.caption)}</p>'
+    return f'<div class="standings">{"".join(parts)}</div>\n{caption}\n{functions}'
 
 
 def _standing(pass_: str, rows: Sequence[Mapping[str, str]]) -> str:

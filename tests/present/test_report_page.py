@@ -354,6 +354,23 @@ def test_the_page_itself_never_scrolls_sideways(width, reader, tmp_path):
     assert (tmp_path / f"{width}.png").stat().st_size > 10_000
 
 
+def test_a_phone_shows_what_matters_without_scrolling(reader):
+    shown = reader(viewport={"width": 390, "height": 844})
+    assert shown.tab.evaluate("document.getElementById('window').scrollWidth <= innerWidth")
+    heads = shown.tab.locator("#table thead th:visible")
+    assert [head.get_attribute("data-name") for head in heads.all()] == [
+        "function",
+        "provider",
+        "time",
+        "ratio",
+    ]
+    assert shown.tab.locator("#table tbody .verdict:visible").all_text_contents() == [
+        "same",
+        "faster",
+        "same",
+    ]
+
+
 def luminance(colour: str) -> float:
     return sum(map(int, re.findall(r"\d+", colour)[:3]))
 

@@ -82,15 +82,16 @@
   let rows = [];
 
   function read() {
-    const hash = decodeURIComponent(location.hash.slice(1)) === "every" ? "every=" : location.hash.slice(1);
-    if (!hash.includes("=")) return { ...data.view };
+    const hash = location.hash.slice(1);
+    if (hash === "every") return {};
+    if (!hash.includes("=")) return { ...data.view }; // none, or a section of the page
     const given = new URLSearchParams(hash);
     return Object.fromEntries(KEYS.filter((key) => given.get(key)).map((key) => [key, given.get(key)]));
   }
 
   function keep() {
     const entries = KEYS.filter((key) => state[key]).map((key) => [key, state[key]]);
-    history.replaceState(null, "", `#${new URLSearchParams(entries)}` === "#" ? "#every" : `#${new URLSearchParams(entries)}`);
+    history.replaceState(null, "", `#${new URLSearchParams(entries).toString() || "every"}`);
   }
 
   function change(changes) {
