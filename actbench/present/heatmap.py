@@ -25,8 +25,8 @@ _ROW, _HEADING, _GAP, _BETWEEN, _WIDEST = 38, 54, 3, 32, 168
 """Pixels of a row, of a group's heading, between two cells, between two passes, and of the widest column."""
 _FULL = 3.0
 """Powers of two that a ratio is from 1 where its colour is at its strongest."""
-_SHADE = 0.6
-"""How much of that strongest colour there is in the nearest weaker one."""
+_SHADES = 0.15, 0.6
+"""How much of that strongest colour there is in the weakest and in the next but strongest one."""
 _NO_CALL, _OTHER_VALUES, _SAME = "-", "\N{NOT EQUAL TO}", "same"
 # Neither is an ink of a theme: where a page exchanges those, text keeps its contrast with the colour under it.
 _BLACK, _WHITE = "#0c0c0c", "#fcfcfc"
@@ -246,8 +246,10 @@ def _fill(ratio: float, theme: Theme) -> str:
 
     way = max(-1.0, min(1.0, log2(ratio) / _FULL))
     strongest = to_rgb(theme.colours[0 if way > 0 else 1])
+    if way == 0:
+        return theme.grid
     # The strongest stands apart: text on the shades in between would be hard to read in black and in white.
-    part = 1.0 if abs(way) == 1 else _SHADE * abs(way)
+    part = 1.0 if abs(way) == 1 else _SHADES[0] + (_SHADES[1] - _SHADES[0]) * abs(way)
     return to_hex([g + (s - g) * part for g, s in zip(to_rgb(theme.grid), strongest, strict=True)])
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from actbench.bench.comparison import providers
 from actbench.bench.run import Run
+from actbench.present import roofline
 from actbench.present.heatmap import heatmap
 from actbench.present.theme import Theme
 from actbench.present.throughput import throughput
@@ -22,4 +23,6 @@ def pictures(run: Run, theme: Theme) -> Mapping[str, Figure]:
         found["heatmap"] = heatmap(run, theme)
     if run.cells:
         found["throughput"] = throughput(run, theme)
+    if roofline.drawable(run):
+        found["roofline"] = roofline.roofline(run, theme)
     return found
