@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from actbench.bench.run import Measurement, Run
 from actbench.catalog.errors import UsageError
@@ -77,6 +78,7 @@ def settle(cells: Sequence[Measurement], asked: Choice, *, every_pass: bool = Fa
     for field in ("threads", "dtype", "pass_", "cache"):
         held = distinct(getattr(m.cell, field) for m in only(cells, chosen) if chosen.holds(m))
         if getattr(chosen, field) is None and held and not (every_pass and field == "pass_"):
-            first = min(held) if field == "threads" else _FIRST[field]
-            chosen = replace(chosen, **{field: first if first in held else held[0]})
+            first: Any = min(held) if field == "threads" else _FIRST[field]
+            changed: dict[str, Any] = {field: first if first in held else held[0]}
+            chosen = replace(chosen, **changed)
     return chosen

@@ -246,11 +246,11 @@ def _fill(ratio: float, theme: Theme) -> str:
 
     way = max(-1.0, min(1.0, log2(ratio) / _FULL))
     strongest = to_rgb(theme.colours[0 if way > 0 else 1])
-    if way == 0:
-        return theme.grid
-    # The strongest stands apart: text on the shades in between would be hard to read in black and in white.
-    part = 1.0 if abs(way) == 1 else _SHADES[0] + (_SHADES[1] - _SHADES[0]) * abs(way)
-    return to_hex([g + (s - g) * part for g, s in zip(to_rgb(theme.grid), strongest, strict=True)])
+    # The strongest stands apart: text on the shades in between would be hard to read in black and in white. Neither
+    # end is quite a colour of the theme, for the same reason as above.
+    part = 0.02 if way == 0 else 0.98 if abs(way) == 1 else _SHADES[0] + (_SHADES[1] - _SHADES[0]) * abs(way)
+    r, g, b = (weak + (s - weak) * part for weak, s in zip(to_rgb(theme.grid), strongest, strict=True))
+    return to_hex((r, g, b))
 
 
 def _contrast(one: str, other: str) -> float:

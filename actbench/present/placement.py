@@ -5,6 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 Place = tuple[float, float]
 Box = tuple[float, float, float, float]
@@ -25,13 +29,7 @@ class Room:
     marks: list[Box] = field(default_factory=list)
     """By points, which a line to a label of another one goes round where it can."""
     labels: list[Box] = field(default_factory=list)
-    """Taken by labels, which no line to a label may cross."""
-
-    def free(self, box: Box) -> bool:
-        """Whether a box lies inside and on nothing that is taken."""
-        left, top, right, bottom = self.bounds
-        inside = left <= box[0] and top <= box[1] and box[2] <= right and box[3] <= bottom
-        return inside and not any(overlap(box, other) for other in self.taken)
+    """By labels, which no line to another one may cross."""
 
     def avoid(self, points: Sequence[Place], width: float) -> None:
         """Keep labels off a line through the points."""
@@ -44,10 +42,15 @@ class Room:
 
     def put(self, anchor: Place, size: Place, reach: float) -> Box | None:
         """Take the free place for a label nearest to a point, at most ``reach`` away; None where there is none."""
-        free = [box for box in _candidates(anchor, size, reach) if self.free(box)]
-        free = [box for box in free if not _crosses(anchor, box, self.labels)]
         others = [m for m in self.marks if not overlap(m, around(anchor, 1, 1))]
-        found = next((box for box in free if not _crosses(anchor, box, others)), free[0] if free else None)
+        found, strict = None, False
+        for ring in _rings(anchor, size, reach):
+            for box in self._free(ring):
+                if not strict and not _crosses(anchor, box, self.labels):
+                    strict = not _crosses(anchor, box, others)
+                    found = box if strict else found or box
+            if strict:
+                break
         if found:
             self.taken.append(found)
             self.labels.append(found)
@@ -56,11 +59,30 @@ class Room:
                 self.taken += [around(place, 3, 3) for place in along([anchor, end], 6)]
         return found
 
+    def _free(self, boxes: Sequence[Box]) -> list[Box]:
+        """Those that lie inside and on nothing that is taken."""
+        # One pass over arrays: 39 functions in one picture ask millions of times whether two boxes overlap.
+        tried, taken = np.array(boxes), _array(self.taken)
+        left, top, right, bottom = self.bounds
+        inside = (tried[:, :2] >= (left, top)).all(1) & (tried[:, 2:] <= (right, bottom)).all(1)
+        free = inside & ~_overlaps(tried, taken).any(1)
+        return [box for box, ok in zip(boxes, np.asarray(free), strict=True) if ok]
+
 
 def _crosses(anchor: Place, box: Box, boxes: Sequence[Box]) -> bool:
     """Whether the line from a point to a label goes through one of some boxes."""
     way = [around(place, 2, 2) for place in along([anchor, nearest(anchor, box)], 6)]
-    return any(overlap(step, other) for step in way for other in boxes)
+    return bool(_overlaps(_array(way), _array(boxes)).any())
+
+
+def _array(boxes: Sequence[Box]) -> NDArray[Any]:
+    return np.array(boxes, float).reshape(-1, 4)
+
+
+def _overlaps(some: NDArray[Any], others: NDArray[Any]) -> NDArray[Any]:
+    """Whether each of some boxes overlaps each of others."""
+    a, b = some[:, None], others[None]
+    return np.asarray((a[..., :2] < b[..., 2:]).all(-1) & (b[..., :2] < a[..., 2:]).all(-1))
 
 
 def overlap(one: Box, other: Box) -> bool:
@@ -80,26 +102,28 @@ def nearest(place: Place, box: Box) -> Place:
 
 
 def along(points: Iterable[Place], step: float) -> Iterator[Place]:
-    """Places on a line through the points, so many pixels apart."""
+    """Places on a line through the points, so many pixels apart at most."""
     before: Place | None = None
     for point in points:
         if before is not None:
             count = max(1, math.ceil(math.dist(before, point) / step))
+            (x, y), (dx, dy) = before, (point[0] - before[0], point[1] - before[1])
             for i in range(count):
-                share = i / count
-                yield tuple(a + share * (b - a) for a, b in zip(before, point, strict=True))  # type: ignore[misc]
+                yield x + dx * i / count, y + dy * i / count
         before = point
     if before is not None:
         yield before
 
 
-def _candidates(anchor: Place, size: Place, reach: float) -> Iterator[Box]:
-    """Boxes of a size about a point, the nearer first and then those to the right."""
+def _rings(anchor: Place, size: Place, reach: float) -> Iterator[list[Box]]:
+    """Boxes of a size about a point, the nearer ones first, and of those as near the ones to the right."""
     distance = 12.0
     while distance <= reach:
+        ring = []
         for i in range(_ANGLES):
-            angle = _FIRST + (-1) ** i * (i + 1) // 2 * 2 * math.pi / _ANGLES
+            angle = _FIRST + (-1) ** i * ((i + 1) // 2) * 2 * math.pi / _ANGLES
             x, y = math.cos(angle), math.sin(angle)
             middle = anchor[0] + x * (distance + size[0] / 2), anchor[1] + y * (distance + size[1] / 2)
-            yield around(middle, *size)
+            ring.append(around(middle, *size))
+        yield ring
         distance += _STEP

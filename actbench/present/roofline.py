@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from actbench.bench.roofline import bounds
+from actbench.bench.roofline import Bound, bounds
 from actbench.bench.run import Measurement, Roof, Run
 from actbench.catalog.errors import UsageError
 from actbench.present import choice, quantity
 from actbench.present.choice import OPEN, Choice
 from actbench.present.labels import distinct
 from actbench.present.layout import LINE, MARGIN, TICKS, Page, frame, label_beside, spread
-from actbench.present.placement import NEAR, Place, Room, nearest
+from actbench.present.placement import NEAR, Box, Place, Room, nearest
 from actbench.present.sizes import steps
 from actbench.present.theme import WIDTH, Theme
 
@@ -100,27 +100,32 @@ def _draw(
     missing: Sequence[str],
 ) -> Figure:
     # How many names are left for the key is known only after the others are placed, and decides on the height.
-    rows = 0
-    while True:
-        page = Page(theme, WIDTH, 1)
-        head = _head(page, run, chosen, points, missing)
+    found, rows = bounds(run), 0
+    head = _head(Page(theme, WIDTH, 1), run, chosen, points, missing, found)
+    for _ in range(2):
         page = Page(theme, WIDTH, round(head + _PLOT + _FOOT + rows * LINE))
-        _head(page, run, chosen, points, missing)
-        axes, left, right = _axes(page, head, roofs, points, chosen)
-        named = _points(page, axes, (left, head, right, head + _PLOT), run, roofs, points)
-        needed = _key(page, head + _PLOT + _FOOT, named)
-        if needed == rows:
-            return page.figure
-        rows = needed
+        _head(page, run, chosen, points, missing, found)
+        axes, panel, lines = _axes(page, head, roofs, points, chosen)
+        numbers = _points(page, axes, panel, lines, roofs, points, found)
+        rows = _key(page, head + _PLOT + _FOOT, numbers)
+        if not rows:
+            break
+    return page.figure
 
 
-def _head(page: Page, run: Run, chosen: Choice, points: Sequence[Point], missing: Sequence[str]) -> float:
+def _head(
+    page: Page,
+    run: Run,
+    chosen: Choice,
+    points: Sequence[Point],
+    missing: Sequence[str],
+    found: Mapping[str, Bound],
+) -> float:
     """Title, caption and what colours mean; where the axes begin."""
     machine = run.machine.cpu or run.machine.architecture or "an unknown machine"
     name = points[0].name if len(points) == 1 else f"Roofline of {len(points)} functions"
     page.heading(name, f"{chosen}, on {machine}, {run.created[:10]}")
     x, y = float(MARGIN), page.cursor + 14
-    found = bounds(run)
     held = {found.get(m.cell.key, "") for p in points for m in (p.cached, p.largest)}
     for bound, (colour, marker) in _BOUNDS.items():
         if bound in held:
@@ -140,8 +145,8 @@ def _head(page: Page, run: Run, chosen: Choice, points: Sequence[Point], missing
 
 def _axes(
     page: Page, top: float, roofs: Sequence[Roof], points: Sequence[Point], chosen: Choice
-) -> tuple[Axes, float, float]:
-    """The roofs with their names; the axes, and their left and right in pixels."""
+) -> tuple[Axes, Box, list[tuple[Place, Place]]]:
+    """Axes with the roofs, slanted ones with their names; where they are in pixels, and the ends of full roofs."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     theme = page.theme
@@ -169,18 +174,22 @@ def _axes(
     axes.yaxis.tick_right()
     axes.tick_params(length=0, pad=8)
     axes.set_xlabel("floating-point operations a byte")
+    lines: list[tuple[Place, Place]] = []
     for roof in [r for r in roofs if r.kind != ARITHMETIC]:
         full = roof in slanted
         ends = [low, highest / roof.rate.value]
         style: dict[str, Any] = {"color": theme.muted, "linewidth": 2.4 if full else 1.0, "zorder": 2}
-        axes.plot(ends, [roof.rate.value * x for x in ends], linestyle="-" if full else (0, (1, 2)), **style)
+        speeds = [roof.rate.value * x for x in ends]
+        axes.plot(ends, speeds, linestyle="-" if full else (0, (1, 2)), **style)
+        lines += [((ends[0], speeds[0]), (ends[1], speeds[1]))] if full else []
     for roof in level:
         start = min((roof.rate.value / s.rate.value for s in slanted), default=low)
         width = 3.2 if roof.dtype == chosen.dtype else 1.4
         axes.plot([max(start, low), high], [roof.rate.value] * 2, color=theme.ink, linewidth=width, zorder=2)
+        lines.append(((max(start, low), roof.rate.value), (high, roof.rate.value)))
     starts = [_pixel(page, axes, low, r.rate.value * low) for r in slanted]
     label_beside(page, [(t, theme.muted) for t in named], starts, left, -1, (top, bottom))
-    return axes, left, right
+    return axes, (left, top, right, bottom), lines
 
 
 def _rate(roof: Roof) -> str:
@@ -195,44 +204,40 @@ def _pixel(page: Page, axes: Axes, x: float, y: float) -> Place:
 def _points(
     page: Page,
     axes: Axes,
-    panel: tuple[float, float, float, float],
-    run: Run,
+    panel: Box,
+    lines: Sequence[tuple[Place, Place]],
     roofs: Sequence[Roof],
     points: Sequence[Point],
+    found: Mapping[str, Bound],
 ) -> Mapping[int, str]:
     """The kernels with their names where there is room, else with numbers: what those mean."""
-    theme, room, found = page.theme, Room(panel), bounds(run)
+    theme, room = page.theme, Room(panel)
     _level_names(page, axes, room, roofs)
-    for line in axes.lines:
-        if len(line.get_xdata()) == 2 and line.get_linewidth() > 1:
-            ends = [_pixel(page, axes, float(x), float(y)) for x, y in line.get_xydata().tolist()]
-            inside = [(min(max(x, panel[0]), panel[2]), y) for x, y in ends]
-            room.avoid(inside if ends[0][0] >= panel[0] - 1 else [], 5)
+    for start, end in lines:
+        room.avoid([_pixel(page, axes, *start), _pixel(page, axes, *end)], 12)
     places: dict[str, tuple[Place, Place]] = {}
     for p in points:
-        ends = [_pixel(page, axes, m.intensity or 1.0, m.gflop_per_s or 1.0) for m in (p.cached, p.largest)]
+        spots = [(m.intensity or 1.0, m.gflop_per_s or 1.0) for m in (p.cached, p.largest)]
+        ends = [_pixel(page, axes, *spot) for spot in spots]
         places[p.name] = ends[0], ends[1]
-        axes.plot(
-            [m.intensity for m in (p.cached, p.largest)], [m.gflop_per_s for m in (p.cached, p.largest)],
-            color=theme.muted, linewidth=1.2, zorder=3,
-        )  # fmt: skip
-        for m, filled in ((p.cached, p.cached is p.largest), (p.largest, True)):
+        axes.plot(*zip(*spots, strict=True), color=theme.muted, linewidth=1.2, zorder=3)
+        for m, spot, filled in zip((p.cached, p.largest), spots, (p.cached is p.largest, True), strict=True):
             colour, marker = _BOUNDS[found.get(m.cell.key, "")]
             ground = theme.colours[colour] if filled else theme.background
             axes.plot(
-                [m.intensity], [m.gflop_per_s], marker, color=theme.colours[colour], markersize=10,
-                markerfacecolor=ground, markeredgewidth=2.0, zorder=5,
+                *spot, marker, color=theme.colours[colour], markersize=10, markerfacecolor=ground,
+                markeredgewidth=2.0, zorder=5,
             )  # fmt: skip
         for end in ends:
             room.mark(end, 24)
-        room.avoid(ends, 5)
+        room.avoid(ends, 8)
     return _names(page, room, places)
 
 
 def _level_names(page: Page, axes: Axes, room: Room, roofs: Sequence[Roof]) -> None:
     """The names of level roofs above their right ends."""
     level = [r for r in roofs if r.kind == ARITHMETIC]
-    heights = [_pixel(page, axes, 1.0, r.rate.value)[1] - 18 for r in level]
+    heights = [_pixel(page, axes, 1.0, r.rate.value)[1] - 22 for r in level]
     for roof, y in zip(level, spread(heights, 34, room.bounds[1] + 16, room.bounds[3]), strict=True):
         ground = {"facecolor": page.theme.background, "edgecolor": "none", "pad": 1.0}
         style: dict[str, Any] = {"ha": "right", "va": "center", "bbox": ground}  # slanted roofs end behind it

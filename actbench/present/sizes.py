@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -53,7 +53,7 @@ class Entry:
     text: str
     colour: str
     style: Any = "-"
-    width: float = 3.0
+    width: float = 3.0  # 0 for a marker alone
     marker: str = ""
 
 
@@ -111,7 +111,7 @@ def page_of_panels(theme: Theme, count: int, entries: Sequence[Entry] = ()) -> P
     """A page that is high enough for so many small panels below a title and a key, which may take several rows."""
     probe = Page(theme, WIDTH, HEIGHT)
     extra = (_rows(probe, entries)[1] - 1) * LINE + 24 if entries else 0
-    return Page(theme, WIDTH, 190 + extra + -(-count // COLUMNS) * (_TITLE + _PLOT + _FOOT))
+    return Page(theme, WIDTH, 190 + extra + height_of_grid(count))
 
 
 def page_of_one(theme: Theme) -> Page:
@@ -121,18 +121,28 @@ def page_of_one(theme: Theme) -> Page:
 
 def small(page: Page, run: Run, panels: Sequence[Panel]) -> None:
     """Small multiples with the same limits below what the page holds."""
-    width = (WIDTH - 2 * MARGIN - TICKS - (COLUMNS - 1) * GAP) / COLUMNS
     limits = _limits(panels)
-    for i, panel in enumerate(panels):
+    for panel, (axes, first) in zip(panels, grid(page, [p.title for p in panels], "GB/s"), strict=True):
+        _draw(axes, run, panel, page.theme, limits, small=True)
+        axes.tick_params(labelsize=12, pad=5, labelleft=first)
+
+
+def grid(page: Page, titles: Sequence[str], unit: str) -> Iterator[tuple[Axes, bool]]:
+    """Axes below their titles, in rows, and whether each is the first of its row, which names the unit."""
+    width = (WIDTH - 2 * MARGIN - TICKS - (COLUMNS - 1) * GAP) / COLUMNS
+    for i, name in enumerate(titles):
         row, column = divmod(i, COLUMNS)
         left, above = MARGIN + TICKS + column * (width + GAP), page.cursor + row * (_TITLE + _PLOT + _FOOT)
-        page.text(left, above + _TITLE - 6, panel.title, 14, va="bottom", weight="bold")
+        page.text(left, above + _TITLE - 6, name, 14, va="bottom", weight="bold")
         if column == 0:
             place: dict[str, Any] = {"va": "bottom", "ha": "right", "color": page.theme.muted}
-            page.text(left - 14, above + _TITLE - 6, "GB/s", 12, **place)
-        axes = page.axes(left, above + _TITLE, left + width, above + _TITLE + _PLOT)
-        _draw(axes, run, panel, page.theme, limits, small=True)
-        axes.tick_params(labelsize=12, pad=5, labelleft=column == 0)
+            page.text(left - 14, above + _TITLE - 6, unit, 12, **place)
+        yield page.axes(left, above + _TITLE, left + width, above + _TITLE + _PLOT), column == 0
+
+
+def height_of_grid(count: int) -> int:
+    """Pixels of so many panels."""
+    return -(-count // COLUMNS) * (_TITLE + _PLOT + _FOOT)
 
 
 def key(page: Page, entries: Sequence[Entry]) -> None:
@@ -156,7 +166,8 @@ def key_in_rows(page: Page, entries: Sequence[Entry]) -> None:
 
 def _rows(page: Page, entries: Sequence[Entry]) -> tuple[int, int]:
     """Columns and rows of a key."""
-    width = max(page.measure(entry.text, 13)[0] for entry in entries) + 130
+    width = max(page.measure(entry.text, 13)[0] for entry in entries)
+    width += 130 if any(entry.width for entry in entries) else 72
     rows = -(-len(entries) // max(1, int((WIDTH - 2 * MARGIN) // width)))
     return -(-len(entries) // rows), rows
 
@@ -164,7 +175,10 @@ def _rows(page: Page, entries: Sequence[Entry]) -> tuple[int, int]:
 def _entry(page: Page, entry: Entry, x: float, y: float, size: float) -> float:
     """One entry of a key; where it ends."""
     length = (96 if entry.marker else 66) * size / 14  # room for a dash on either side of the marker
-    page.line([(x, y), (x + length, y)], entry.colour, entry.width, entry.style)
+    if entry.width:
+        page.line([(x, y), (x + length, y)], entry.colour, entry.width, entry.style)
+    else:
+        length = 24.0
     if entry.marker:
         page.dot(x + length / 2, y, entry.marker, entry.colour, 8)
     word = page.text(x + length + 12 * size / 14, y, entry.text, size, va="center")
