@@ -104,11 +104,12 @@ def write_folder(record: Run | Session, folder: Path) -> list[str]:
     """Write the tables and the pictures of a record to a folder; the names of the files."""
     from actbench.bench.run import Run
     from actbench.present import accuracy, audits, output, runs, theme
+    from actbench.present.pictures import pictures as run_pictures
 
     light = theme.theme("light")
     if isinstance(record, Run):
         texts = {"run.csv": runs.csv(record), "run.md": runs.markdown(record)}
-        pictures = {"throughput": runs.throughput(record, light)} if record.cells else {}
+        pictures = run_pictures(record, light)
     else:
         texts = {"audit.csv": audits.csv(record), "audit.md": audits.markdown(record)}
         pictures = accuracy.figures(record.audits, light)
