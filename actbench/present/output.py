@@ -132,12 +132,6 @@ def figure_bytes(figure: Figure, format: str) -> bytes:
         return _png(figure) if format == "png" else _vector(figure, format)
 
 
-def svg_text(figure: Figure) -> str:
-    """The figure as SVG in which text is text, set in the fonts of whoever shows it."""
-    with defaults({"svg.hashsalt": "actbench", "svg.fonttype": "none"}):
-        return _vector(figure, "svg").decode()
-
-
 def _png(figure: Figure) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image

@@ -10,7 +10,7 @@ import base64
 import dataclasses
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from importlib import resources
 from string import Template
@@ -20,20 +20,18 @@ from actbench.bench.run import OURS, Run
 from actbench.bench.statistics import ADVICE
 from actbench.present import output, quantity, runs, table, versus
 from actbench.present.labels import distinct
+from actbench.present.pictures import pictures
 from actbench.present.report_data import data
 from actbench.present.table import Column, Table
-from actbench.present.theme import DARK, LIGHT, Theme
+from actbench.present.theme import DARK, LIGHT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _BEST = "best of them"
 _VERDICTS = ("ahead", "same", "behind")
-_FILE_ONLY = re.compile(r"<metadata>.*?</metadata>|<style.*?</style>| xmlns(?::\w+)?=\"[^\"]*\"", re.S)
-_FONT = re.compile(r"font-family: [^;\"]*; ?")
 _REFERENCE = re.compile(r"(\bid=\"|href=\"#|url\(#)")
-_COORDINATES = re.compile(r"(?<= d=\")[^\"]*|(?<= [xy]=\")[^\"]*")
-_DIGITS = re.compile(r"(\.\d\d)\d+")
+_FRAME = re.compile(r" (?:xmlns(?::\w+)?|width|height)=\"[^\"]*\"")
 
 
 def page(run: Run) -> str:
@@ -47,7 +45,7 @@ def page(run: Run) -> str:
         style=style,
         script=script,
         summary=_summary(run),
-        pictures="".join(_picture(*drawn) for drawn in _drawn(run)),
+        pictures="".join(_picture(*drawn) for drawn in pictures(run, LIGHT).items()),
         data=data(run),
         flags="".join(f"<dt>{escape(flag)}</dt><dd>{escape(text)}</dd>\n" for flag, text in ADVICE.items()),
         machine=table.html(_machine(run)),
@@ -71,8 +69,12 @@ def _digest(script: str) -> str:
 def _colours() -> str:
     """The themes of the plots as variables of the page's style."""
     names = {"ground": "background", "ink": "ink", "muted": "muted", "line": "grid"}
+    names |= {f"plot-{name}": name for name in ("ink", "muted", "grid", "background")}
     pairs = {name: (getattr(LIGHT, key), getattr(DARK, key)) for name, key in names.items()}
     pairs |= {"ahead": (LIGHT.colours[0], DARK.colours[0]), "behind": (LIGHT.colours[1], DARK.colours[1])}
+    pairs |= {
+        f"plot-{i}": pair for i, pair in enumerate(zip(LIGHT.colours, DARK.colours, strict=True), start=1)
+    }
     lines = "".join(f"  --{name}: light-dark({light}, {dark});\n" for name, (light, dark) in pairs.items())
     return f":root {{\n{lines}}}\n"
 
@@ -146,38 +148,19 @@ def _bar(row: Mapping[str, str]) -> str:
     return f'<span class="bar" aria-hidden="true">{parts}</span>'
 
 
-def _pictures(run: Run, theme: Theme) -> Mapping[str, Figure]:
-    return {"throughput": runs.throughput(run, theme)} if run.cells else {}
-
-
-def _drawn(run: Run) -> Iterable[tuple[str, Figure, Figure]]:
-    """The pictures of the run by their names, on a light and on a dark ground."""
-    light, dark = _pictures(run, LIGHT), _pictures(run, DARK)
-    return ((name, light[name], dark[name]) for name in light)
-
-
-def _picture(name: str, light: Figure, dark: Figure) -> str:
+def _picture(name: str, figure: Figure) -> str:
     title = name.replace("-", " ").replace("_", " ").capitalize()
-    drawn = "".join(
-        _scrolled(title, _inline(output.svg_text(figure), f"{name}-{ground}-", title), f" on-{ground}")
-        for ground, figure in (("light", light), ("dark", dark))
-    )
-    width, height = light.get_size_inches()
-    if height > width:  # it would push the table pages down
-        return _folded(title, f"<figure>{drawn}</figure>")
-    return f"<figure><figcaption>{escape(title)}</figcaption>{drawn}</figure>\n"
+    drawn = f"<figure>{_scrolled(title, _inline(output.svg_text(figure, LIGHT), name, title))}</figure>\n"
+    width, height = figure.get_size_inches()
+    # One that is taller than wide would push the table pages down.
+    return _folded(title, drawn) if height > width else drawn
 
 
 def _inline(svg: str, prefix: str, label: str) -> str:
-    """An SVG file as an element of the page: its names are its own, its width is the page's, its fonts too."""
-    element = _FILE_ONLY.sub("", svg[svg.index("<svg") :])
-    # A hundredth of a point is a sixtieth of a pixel, and a picture of 39 panels is 60 kB smaller.
-    element = _COORDINATES.sub(lambda found: _DIGITS.sub(r"\1", found[0]), _FONT.sub("", element))
+    """An SVG element as a part of the page: its names are its own, its width is the page's."""
     name = re.sub(r"\W", "-", prefix)
-    element = _REFERENCE.sub(rf"\g<1>{name}", element)
-    head, _, rest = element.partition(">")
-    head = re.sub(r" (?:width|height)=\"[^\"]*\"", "", head)
-    return f'{head} role="img" aria-label="{escape(label)}">{rest}'
+    head, _, rest = _REFERENCE.sub(rf"\g<1>{name}-", svg).partition(">")
+    return f'{_FRAME.sub("", head)} role="img" aria-label="{escape(label)}">{rest}'
 
 
 def _folded(title: str, content: str) -> str:
