@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,31 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from actbench.present.theme import Theme
+
+
+RUNS = "Pictures of a run"
+
+
+@dataclass(frozen=True)
+class _OfRun:
+    """The options that only pictures of runs have."""
+
+    kind: str | None
+    pass_: str | None
+    dtype: str | None
+    threads: int | None
+    audit: Path | None
+
+    def refuse(self) -> None:
+        """Raise UsageError where one of them was given beside functions."""
+        from actbench.catalog.errors import UsageError
+
+        for field in fields(self):
+            if getattr(self, field.name) is not None:
+                option = field.name.rstrip("_")
+                raise UsageError(
+                    f"--{option} is for pictures of a run: name its RUN.json before anything else"
+                )
 
 
 def plot(
@@ -38,9 +64,24 @@ def plot(
         typer.Option(metavar="FILE|DIR", help=".png, .svg or .pdf; a folder; or - for PNG to stdout."),
     ] = None,
     files: Files = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(help="Of a run: throughput, heatmap, roofline or accuracy.", rich_help_panel=RUNS),
+    ] = None,
+    pass_: Annotated[
+        str | None, typer.Option("--pass", help="forward, derivative or backward.", rich_help_panel=RUNS)
+    ] = None,
+    dtype: Annotated[str | None, typer.Option(help="Such as float32.", rich_help_panel=RUNS)] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Their number.", rich_help_panel=RUNS)] = None,
+    audit: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="AUDIT.json", help="For --kind accuracy: the file of an audit.", rich_help_panel=RUNS
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The path as a JSON document.")] = False,
 ) -> None:
-    """Draw functions with their kinks, jumps and asymptotes, or the throughput of a run.
+    """Draw functions with their kinks, jumps and asymptotes, or a run: speeds, who is faster, roofs, exactness.
 
     One function, several over each other, a family of parameters, or, from 8 functions on, a gallery.
     The path of the picture is printed.
@@ -49,11 +90,13 @@ def plot(
     from actbench.present.theme import theme as theme_named
 
     look = theme_named(theme)
+    of_run = _OfRun(kind, pass_, dtype, threads, audit)
     if output is not None:
         out.figure_path(output, "")  # before seconds go into a picture that has no place
     if names and names[0].endswith((".json", ".jsonl", ".json.gz")):
-        figure, name = _run(names[0], names[1:], look, [every, deriv, range_, param, files])
+        figure, name = _run(names[0], names[1:], look, of_run, [every, deriv, range_, param, files])
     else:
+        of_run.refuse()
         figure, name = _functions(names or [], every, deriv, range_, param or [], files or [], look)
     path = out.figure_path(output, name)
     if path == out.STDOUT and as_json:
@@ -67,15 +110,23 @@ def plot(
         typer.echo(path)
 
 
-def _run(path: str, names: list[str], theme: Theme, others: list[object]) -> tuple[Figure, str]:
+def _run(
+    path: str, names: list[str], theme: Theme, given: _OfRun, others: list[object]
+) -> tuple[Figure, str]:
     from actbench.bench.run import load_run
     from actbench.catalog.errors import UsageError
-    from actbench.present import runs
+    from actbench.present import audits, pictures
+    from actbench.present.choice import Choice
 
     if any(others):
-        raise UsageError(f"{path} is a run: of the options, only --theme, --output and --json apply to it")
-    figure = runs.throughput(load_run(path), theme, names)
-    return figure, "-".join(["throughput", *names])
+        raise UsageError(f"{path} is a run: leave out --all, --deriv, --range, --param and --from")
+    kind = given.kind or (pictures.ACCURACY if given.audit else pictures.KINDS[0])
+    if (kind == pictures.ACCURACY) != (given.audit is not None):
+        raise UsageError("--kind accuracy and --audit AUDIT.json go together: give both, or neither")
+    found = audits.load(given.audit).audits if given.audit else ()
+    asked = Choice(given.pass_, given.dtype, given.threads)
+    figure = pictures.picture(load_run(path), kind, theme, names, asked, found)
+    return figure, "-".join([kind, *(v for v in (given.pass_, given.dtype) if v), *names])
 
 
 def _functions(

@@ -38,16 +38,30 @@ def report(
         Path | None,
         typer.Option(metavar="DIR", help="Write the tables (.csv, .md) and pictures there."),
     ] = None,
+    html: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Write a run as one HTML page that needs nothing else; - is stdout."
+        ),
+    ] = None,
     export: Export = None,
     json: Annotated[bool, typer.Option("--json", help="Print the run as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr.")] = False,
 ) -> None:
     """Make the tables and plots of a run, or of audits, again, from the file alone."""
-    from actbench.bench.run import load_run
+    from actbench.bench.run import Run, load_run
+    from actbench.catalog.errors import UsageError
     from actbench.present import audits
+    from actbench.present.output import STDOUT
 
     exports = parse_exports(export)
+    if html is not None:
+        if html == STDOUT and (json or any(file == STDOUT for _, file in exports)):
+            raise UsageError("--html - is not the only document that wants stdout: leave one of them out")
+        exports.append(("html", html))
     record = audits.load(run) if audits.holds(run) else load_run(run)
+    if html is not None and not isinstance(record, Run):
+        raise UsageError(f"{run} holds audits: --html takes a benchmark run")
     if output is not None:
         tell(f"wrote {', '.join(write_folder(record, output))} to {output}", quiet)
     deliver(record, exports, json)
@@ -69,11 +83,12 @@ def parse_exports(texts: list[str] | None) -> list[tuple[str, str]]:
 def deliver(record: Run | Session, exports: list[tuple[str, str]], json: bool) -> None:
     """Write the exports of a record, then its table to stdout, unless a document goes there already."""
     from actbench.bench.run import Run, dump_run
-    from actbench.present import audits, output, runs
+    from actbench.present import audits, output, report_page, runs
 
     texts: Mapping[str, Callable[[Any], str]]
     if isinstance(record, Run):
-        texts, shown = {"csv": runs.csv, "md": runs.markdown, "json": dump_run}, runs.terminal(record)
+        texts = {"csv": runs.csv, "md": runs.markdown, "json": dump_run, "html": report_page.page}
+        shown = runs.terminal(record)
     else:
         texts = {"csv": audits.csv, "md": audits.markdown, "json": audits.dump}
         shown = audits.terminal(record)
@@ -89,11 +104,12 @@ def write_folder(record: Run | Session, folder: Path) -> list[str]:
     """Write the tables and the pictures of a record to a folder; the names of the files."""
     from actbench.bench.run import Run
     from actbench.present import accuracy, audits, output, runs, theme
+    from actbench.present.pictures import pictures as run_pictures
 
     light = theme.theme("light")
     if isinstance(record, Run):
         texts = {"run.csv": runs.csv(record), "run.md": runs.markdown(record)}
-        pictures = {"throughput": runs.throughput(record, light)} if record.cells else {}
+        pictures = run_pictures(record, light)
     else:
         texts = {"audit.csv": audits.csv(record), "audit.md": audits.markdown(record)}
         pictures = accuracy.figures(record.audits, light)

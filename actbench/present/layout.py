@@ -49,6 +49,58 @@ class Page:
         probe.remove()
         return extent
 
+    def paragraph(self, x: float, y: float, text: str, size: float, width: float, **style: Any) -> float:
+        """Text in lines of at most that many pixels, each a text of its own; where the next line would begin."""
+        words, line = text.split(), ""
+        lines = []
+        for word in words:
+            longer = f"{line} {word}".strip()
+            if line and self.measure(longer, size)[0] > width:
+                lines.append(line)
+                longer = word
+            line = longer
+        leading = 1.32 * size * self.figure.dpi / 72
+        for i, part in enumerate((*lines, line)):
+            self.text(x, y + i * leading, part, size, **style)
+        return y + (len(lines) + 1) * leading
+
+    def heading(self, title: str, subtitle: str) -> None:
+        """What the picture is, in bold, and what it shows, muted and in as many lines as that takes."""
+        height = self.size(self.text(MARGIN, self.cursor, title, 22, weight="bold"))[1]
+        width = self.width - 2 * MARGIN
+        style = {"color": self.theme.muted}
+        self.cursor = self.paragraph(MARGIN, self.cursor + height + 10, subtitle, 14, width, **style) + 12
+
+    def box(
+        self,
+        place: tuple[float, float, float, float],
+        fill: str,
+        edge: str | None = None,
+        width: float = 0.0,
+    ) -> None:
+        """A filled rectangle: left, top, right and bottom on the page."""
+        from matplotlib.patches import Rectangle
+
+        left, top, right, bottom = place
+        self.figure.add_artist(
+            Rectangle(
+                (left / self.width, 1 - bottom / self.height),
+                (right - left) / self.width,
+                (bottom - top) / self.height,
+                facecolor=fill,
+                edgecolor=edge or "none",
+                linewidth=width,
+                transform=self.figure.transFigure,
+            )
+        )
+
+    def dot(self, x: float, y: float, marker: str, colour: str, size: float = 9.0) -> None:
+        """A marker at a place on the page."""
+        from matplotlib.lines import Line2D
+
+        place = [x / self.width], [1 - y / self.height]
+        self.figure.add_artist(Line2D(*place, color=colour, marker=marker, markersize=size, linestyle=""))
+
     def line(
         self, points: Iterable[tuple[float, float]], colour: str, width: float = 1.0, style: Any = "-"
     ) -> None:

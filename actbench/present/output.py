@@ -7,6 +7,7 @@ import io
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 from actbench.catalog.errors import OutputError, UsageError
 from actbench.files import write_whole
 from actbench.present.table import WIDTH
-from actbench.present.theme import defaults
+from actbench.present.theme import Theme, defaults
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.console import Console, RenderableType
 
 STDOUT = "-"
+_FONTS = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
 FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
 _PALETTE = 128  # colours of a PNG: anti-aliasing of 8 inks shows no steps, and a byte a pixel is enough
 
@@ -142,6 +144,40 @@ def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     palette.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
+
+
+def svg_text(figure: Figure, theme: Theme | None = None) -> str:
+    """The figure as an ``<svg>`` element to stand in a page: on no ground, its text as text, the same every time.
+
+    With the theme that it was drawn in, inks are CSS variables with that theme's as the values where none is set:
+    ``--plot-ink``, ``--plot-muted``, ``--plot-grid``, ``--plot-background`` and ``--plot-1`` to ``--plot-7``.
+    """
+    buffer = io.StringIO()
+    metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    with defaults({"svg.hashsalt": "actbench", "svg.fonttype": "none"}):
+        figure.savefig(buffer, format="svg", metadata=metadata, transparent=True)
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.S)
+    # A style element in a page would hold for all of that page.
+    rule = re.search(r"<style.*?>\*\{(.*?)\}</style>", text)
+    if rule:
+        text = text.replace(rule[0], "").replace("<svg ", f'<svg style="{rule[1]}" ', 1)
+    text = re.sub(r"\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}".rstrip("0").rstrip("."), text)
+    # Matplotlib names the font that it measured with; those of the reader's system are not wider than DejaVu Sans.
+    text = re.sub(r"(font: [^;\"]*?px) [^;\"]*", rf"\1 {_FONTS}", text)
+    used = set(re.findall(r"#([\w-]+)[\")]", text))
+    text = re.sub(r' id="([\w-]+)"', lambda found: found[0] if found[1] in used else "", text)
+    text = re.sub(r"\s*\n\s*", "\n", text)
+    for name, colour in _inks(theme).items() if theme else ():
+        text = re.sub(rf"{colour}\b", f"var(--plot-{name}, {colour})", text)
+    return text
+
+
+def _inks(theme: Theme) -> Mapping[str, str]:
+    """The colours of a theme by the names of their variables."""
+    named = {"ink": theme.ink, "muted": theme.muted, "grid": theme.grid, "background": theme.background}
+    return named | {str(i): colour for i, colour in enumerate(theme.colours, start=1)}
 
 
 def _vector(figure: Figure, format: str) -> bytes:

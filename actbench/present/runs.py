@@ -6,14 +6,14 @@ A run against peers leads with how it stands beside them; every cell's own speed
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from actbench.bench import statistics
-from actbench.bench.comparison import Comparison, comparisons, providers
-from actbench.bench.run import Contender, Measurement, Run
+from actbench.bench.comparison import providers
+from actbench.bench.run import Measurement, Run
 from actbench.bench.statistics import ADVICE
 from actbench.present import quantity, roofs, table, versus
+from actbench.present.calls import NAMES, calls
 from actbench.present.labels import distinct, variants
 from actbench.present.table import Column, Table
 
@@ -117,31 +117,31 @@ def summary(run: Run) -> Table:
     variant = variants(run)
     passes = distinct(m.cell.pass_ for m in run.sized)
     passes = tuple(p for p in passes if p != "derivative") or passes
-    sizes = _sizes(run)
+    places = sizes(run)
     cells = {(m.cell.function, variant(m), m.cell.pass_, m.cell.size): m for m in run.sized}
     rows = []
     for function, which in distinct((m.cell.function, variant(m)) for m in run.sized):
         found = {
             (pass_, where): _at(cells, function, which, pass_, wanted)
             for pass_ in passes
-            for where, wanted in sizes.items()
+            for where, wanted in places.items()
         }
-        last = found[passes[0], tuple(sizes)[-1]]
+        last = found[passes[0], tuple(places)[-1]]
         rows.append((function, which, *map(_per_element, found.values()), _share(last)))
     columns = (
         Column("function", align="left"),
         Column("dtype", align="left"),
-        *(Column(f"{pass_}\n{where}", "ns/el.") for pass_ in passes for where in sizes),
+        *(Column(f"{pass_}\n{where}", "ns/el.") for pass_ in passes for where in places),
         Column("of ceiling", "%"),
     )
     caption = (
-        f"{_conditions(run)}; of ceiling: {passes[0]} at {quantity.elements(tuple(sizes.values())[-1])} elements",
+        f"{_conditions(run)}; of ceiling: {passes[0]} at {quantity.elements(tuple(places.values())[-1])} elements",
         _advice(run.cells),
     )
     return Table("", columns, tuple(rows), "\n".join(filter(None, caption)))
 
 
-def _sizes(run: Run) -> dict[str, int]:
+def sizes(run: Run) -> dict[str, int]:
     """The sizes that the summary shows, by what a reader calls them."""
     l2 = run.machine.caches.get("L2", _L2)
     largest = max(m.cell.size for m in run.sized)
@@ -187,6 +187,7 @@ def markdown(run: Run) -> str:
         head += f"{table.markdown(versus.standings(run))}\n{table.markdown(versus.by_function(run))}\n"
         head += f"{table.markdown(versus.calls(run))}\n" if run.calls else ""
         head += _folded(f"Every call in {len(run.cells)} cells", versus.everything(run)) + "\n"
+        head += _folded("The libraries, their builds and threads", versus.libraries(run)) + "\n"
         notes = versus.notes(run)
         head += _folded("What was not timed, and where calls differ", notes) + "\n" if notes.rows else ""
     if run.roofs:
@@ -200,78 +201,12 @@ def _folded(title: str, content: Table) -> str:
     return f"<details>\n<summary>{title}</summary>\n\n{table.markdown(content)}\n</details>\n"
 
 
-_METRICS: dict[str, Callable[[Measurement], object]] = {
-    "function": lambda m: m.cell.function,
-    "pass": lambda m: m.cell.pass_,
-    "dtype": lambda m: m.cell.dtype,
-    "size": lambda m: m.cell.size,
-    "threads": lambda m: m.cell.threads,
-    "cache": lambda m: m.cell.cache,
-    "elements": lambda m: m.elements,
-    "bytes": lambda m: m.bytes,
-    "median_ns": lambda m: m.median_ns,
-    "low_ns": lambda m: m.interval_ns[0],
-    "high_ns": lambda m: m.interval_ns[1],
-    "minimum_ns": lambda m: m.minimum_ns,
-    "spread": lambda m: m.spread,
-    "rounds": lambda m: len(m.samples_ns),
-    "loops": lambda m: m.loops,
-    "overhead_ns": lambda m: m.overhead_ns,
-    "ns_per_element": lambda m: m.ns_per_element,
-    "elements_per_s": lambda m: m.elements_per_s,
-    "gb_per_s": lambda m: m.gb_per_s,
-    "ceiling": lambda m: m.ceiling,
-    "ceiling_gb_per_s": lambda m: m.ceiling_gb_per_s,
-    "share": lambda m: m.share.value if m.share else None,
-    "share_low": lambda m: m.share.low if m.share else None,
-    "share_high": lambda m: m.share.high if m.share else None,
-    "compile_s": lambda m: m.compile_s,
-    "flags": lambda m: " ".join(m.flags),
-}
-
-
-_CALL_METRICS: dict[str, Callable[[Measurement, Contender, Comparison | None], object]] = {
-    "median_ns": lambda m, c, _: statistics.median(c.samples_ns).value,
-    "low_ns": lambda m, c, _: statistics.median(c.samples_ns).low,
-    "high_ns": lambda m, c, _: statistics.median(c.samples_ns).high,
-    "minimum_ns": lambda m, c, _: min(c.samples_ns),
-    "spread": lambda m, c, _: statistics.spread(c.samples_ns),
-    "rounds": lambda m, c, _: len(c.samples_ns),
-    "loops": lambda m, c, _: c.loops,
-    "ns_per_element": lambda m, c, _: statistics.median(c.samples_ns).value / m.elements,
-    "ratio": lambda m, c, found: found.ratio.value if found else None,
-    "ratio_low": lambda m, c, found: found.ratio.low if found else None,
-    "ratio_high": lambda m, c, found: found.ratio.high if found else None,
-}
-"""Those of a whole call that was timed; the ratio is its time by ours of the same kind."""
-_CALL_FACTS: dict[str, Callable[[Contender], object]] = {
-    "provider": lambda c: c.provider,
-    "allocates": lambda c: c.allocates,
-    "compile_s": lambda c: c.compile_s,
-    "error": lambda c: c.error,
-    "mismatch": lambda c: c.mismatch,
-    "note": lambda c: c.note,
-}
-_CELL_FACTS = ("function", "pass", "dtype", "size", "threads", "cache", "elements", "bytes")
-
-
 def csv_rows(run: Run) -> list[Sequence[object]]:
     """Every cell with every metric in full precision, and below each the whole calls that were timed beside it.
 
     The first row names the metrics, None is an empty field; the provider of a cell itself is "kernel".
     """
-    names = distinct((*_METRICS, *_CALL_FACTS, *_CALL_METRICS))
-    rows: list[dict[str, object]] = []
-    for m in run.cells:
-        rows.append({name: metric(m) for name, metric in _METRICS.items()} | {"provider": "kernel"})
-        found = {c.peer: c for c in comparisons(m)}
-        for c in m.contenders:
-            row = {name: _METRICS[name](m) for name in _CELL_FACTS}
-            row |= {name: fact(c) for name, fact in _CALL_FACTS.items()}
-            if c.samples_ns:
-                row |= {name: metric(m, c, found.get(c)) for name, metric in _CALL_METRICS.items()}
-            rows.append(row)
-    return [list(names), *([row.get(name) for name in names] for row in rows)]
+    return [list(NAMES), *([call.figures.get(name) for name in NAMES] for call in calls(run))]
 
 
 def csv(run: Run) -> str:

@@ -1,4 +1,4 @@
-"""Tables of formatted text, for the terminal, Markdown and CSV."""
+"""Tables of formatted text, for the terminal, Markdown, HTML and CSV."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv as csv_module
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -98,6 +99,31 @@ def markdown(table: Table) -> str:
     title = f"**{_cell(table.title)}**\n\n" if table.title else ""
     caption = "".join(f"\n{_cell(line)}\n" for line in table.caption.splitlines())
     return f"{title}{body}\n{caption}"
+
+
+def html(table: Table) -> str:
+    """The table as an HTML element, escaped; the first column heads its rows, the caption stands above them all."""
+    sides = ["" if column.align == "left" else ' class="figure"' for column in table.columns]
+
+    def cells(row: Sequence[str]) -> str:
+        first, *rest = zip(row, sides, strict=True)
+        head = f'<th scope="row"{first[1]}>{escape(first[0])}</th>'
+        return head + "".join(f"<td{side}>{escape(text)}</td>" for text, side in rest)
+
+    heads = "".join(
+        f'<th scope="col"{side}>{escape(column.title)}{_unit(column)}</th>'
+        for column, side in zip(table.columns, sides, strict=True)
+    )
+    caption = "\n".join(filter(None, (table.title, table.caption)))
+    body = "\n".join(f"<tr>{cells(row)}</tr>" for row in table.rows)
+    return (
+        f"<table>{f'<caption>{escape(caption)}</caption>' if caption else ''}\n"
+        f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody></table>\n"
+    )
+
+
+def _unit(column: Column) -> str:
+    return f" <small>{escape(column.unit)}</small>" if column.unit else ""
 
 
 def csv(table: Table) -> str:

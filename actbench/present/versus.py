@@ -100,6 +100,17 @@ def _mean_and_least(ratios: Sequence[float]) -> tuple[str, str]:
     return quantity.number(geometric_mean(ratios)), quantity.number(min(ratios))
 
 
+def libraries(run: Run) -> Table:
+    """The build of every library, ours and those of the peers, and what each makes of subnormal numbers."""
+    titles = ("library", "version", "build", "threads set by", "vector instructions", "subnormals")
+    ours = [(name, v, "", "", "", "") for name, v in run.versions.items() if v and name not in run.peers]
+    peers = [
+        (name, d.version, f"left out: {d.fault}" if d.fault else d.build, d.threads, d.vector, d.subnormals)
+        for name, d in run.peers.items()
+    ]
+    return Table("", tuple(Column(title, align="left") for title in titles), (*ours, *peers))
+
+
 def calls(run: Run) -> Table:
     """What a call on one element costs each provider: a line for each kind of call, the median over the functions."""
     passes = distinct(m.cell.pass_ for m in run.calls)

@@ -42,6 +42,14 @@ def test_the_same_picture_is_the_same_bytes(suffix, figure):
     assert output.figure_bytes(figure, suffix) == output.figure_bytes(figure, suffix)
 
 
+def test_text_in_svg_stays_text(figure):
+    with LIGHT.applied():
+        figure.axes[0].set_title("a < b & c")
+    text = output.svg_text(figure)
+    assert ">a &lt; b &amp; c</text>" in text
+    assert text == output.svg_text(figure)
+
+
 @pytest.mark.parametrize("name", ["a.jpg", "a", "png"])
 def test_an_unknown_suffix_says_which_are_known(name, figure, tmp_path):
     with pytest.raises(UsageError, match=r"\.png, \.svg, \.pdf"):

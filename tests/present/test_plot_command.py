@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from actbench.bench.run import save_run
 from actbench.catalog.registry import declarations
 from actbench.cli import run
+
+from .conftest import PUBLISHED
+
+AUDIT = PUBLISHED.parents[2] / "accuracy" / "peers" / "audit.json.gz"
 
 
 @pytest.fixture
@@ -48,6 +53,38 @@ def test_the_path_of_the_picture_is_printed(arguments, file, call, tmp_path, mak
     assert (tmp_path / file).stat().st_size > 1000
 
 
+@pytest.mark.parametrize(
+    ("arguments", "file"),
+    [
+        ([], "throughput.png"),
+        (
+            ["--pass", "backward", "--dtype", "float64", "--threads", "1", "gelu"],
+            "throughput-backward-float64-gelu.png",
+        ),
+        (["--kind", "heatmap", "--output", "map.svg"], "map.svg"),
+        (["--kind", "roofline", "--theme", "dark"], "roofline.png"),
+        (["--audit", str(AUDIT), "tanh"], "accuracy-tanh.png"),
+        (["--kind", "accuracy", "--audit", str(AUDIT)], "accuracy.png"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_every_kind_of_picture_of_a_run(arguments, file, call, tmp_path, roofed):
+    names = ("gelu", "tanh", "mse")
+    few = replace(roofed, cells=tuple(m for m in roofed.cells if m.cell.function in names))
+    save_run(few, tmp_path / "peers.json")
+    assert call("plot", "peers.json", *arguments) == (0, f"{file}\n", "")
+    assert (tmp_path / file).stat().st_size > 1000
+
+
+def test_a_report_holds_the_pictures_that_the_run_has_data_for(call, tmp_path, roofed, make_run):
+    few = replace(roofed, cells=tuple(m for m in roofed.cells if m.cell.function == "gelu"))
+    for held, pictures in ((few, {"heatmap", "throughput", "roofline"}), (make_run(), {"throughput"})):
+        save_run(held, tmp_path / "some.json")
+        folder = tmp_path / f"{len(pictures)}"
+        assert call("report", "some.json", "--output", str(folder), "--quiet")[0] == 0
+        assert {p.stem for p in folder.glob("*.png")} == pictures
+
+
 def test_plot_json(call):
     code, out, _ = call("plot", "relu", "--json")
     assert (code, json.loads(out)) == (0, {"path": "relu.png"})
@@ -61,6 +98,14 @@ def test_plot_json(call):
         (["relu", "--theme", "blue"], "choose light or dark"),
         (["relu", "--output", "-", "--json"], "both want stdout"),
         (["run.json", "--deriv"], "run.json is a run"),
+        (["run.json", "--kind", "pie"], "unknown kind 'pie'"),
+        (["run.json", "--kind", "heatmap"], "the run holds no peers"),
+        (["run.json", "--kind", "roofline"], "the run has no roofs"),
+        (["run.json", "--kind", "accuracy"], "--audit AUDIT.json go together"),
+        (["run.json", "--kind", "heatmap", "--audit", str(AUDIT)], "--audit AUDIT.json go together"),
+        (["run.json", "--dtype", "float16"], "there is float32, float64"),
+        (["relu", "--kind", "heatmap"], "--kind is for pictures of a run"),
+        (["relu", "--pass", "forward"], "--pass is for pictures of a run"),
         (["run.json", "mish"], "holds no mish"),
         (["bce", "--range", "2:3"], "shows none of it"),
     ],

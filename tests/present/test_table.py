@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv as csv_module
 import io
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from actbench.present import output
-from actbench.present.table import WIDTH, Column, Table, csv, markdown, terminal
+from actbench.present.table import WIDTH, Column, Table, csv, html, markdown, terminal
 
 COLUMNS = (Column("function", align="left"), Column("time", "ns/element"))
 PLAIN = Table("Times", COLUMNS, (("relu", "0.123"), ("gelu", "12.0")), "two cells")
@@ -101,3 +102,23 @@ def test_no_figure_is_cropped_where_text_can_be_wrapped():
 def test_a_row_of_another_length_is_refused():
     with pytest.raises(ValueError, match="1 cells under 2 columns"):
         Table("t", COLUMNS, (("relu",),))
+
+
+def test_html_heads_its_columns_and_rows():
+    table = ElementTree.fromstring(html(PLAIN))
+    assert [e.text for e in table.iter("caption")] == ["Times\ntwo cells"]
+    assert [("".join(e.itertext()), e.get("scope")) for e in table.iter("th")] == [
+        ("function", "col"),
+        ("time ns/element", "col"),
+        ("relu", "row"),
+        ("gelu", "row"),
+    ]
+    assert [(e.text, e.get("class")) for e in table.iter("td")] == [("0.123", "figure"), ("12.0", "figure")]
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_html_holds_any_text(text):
+    table = ElementTree.fromstring(
+        html(Table(text, (Column(text), Column("b", text)), ((text, text),), text))
+    )
+    assert [e.text or "" for e in (*table.iter("td"), *table.findall("tbody/tr/th"))] == [text, text]

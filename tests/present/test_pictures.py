@@ -1,0 +1,312 @@
+"""The pictures of a run: what stands in them, that nothing overlaps, and what cannot be drawn."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import pytest
+
+from actbench.bench.comparison import closest, geometric_mean
+from actbench.bench.run import OURS, Contender
+from actbench.catalog.errors import UsageError
+from actbench.present import choice, heatmap, output, placement, roofline
+from actbench.present.audits import load
+from actbench.present.choice import Choice
+from actbench.present.pictures import KINDS, picture, pictures
+from actbench.present.providers import looks
+from actbench.present.theme import DARK, DPI, LIGHT, WIDTH
+from actbench.present.throughput import throughput
+from actbench.present.tradeoff import tradeoff
+
+from .conftest import PUBLISHED
+
+THEMES = pytest.mark.parametrize("theme", [LIGHT, DARK], ids=lambda theme: theme.name)
+AUDIT = PUBLISHED.parents[2] / "accuracy" / "peers" / "audit.json.gz"
+FEW = ("gelu", "relu", "softmax", "mse", "quantile")
+
+
+def part(run, functions=FEW):
+    """The run with some of its functions."""
+    return replace(run, cells=tuple(m for m in run.cells if m.cell.function in functions))
+
+
+@pytest.fixture(scope="module")
+def audits():
+    return load(AUDIT).audits
+
+
+def texts(figure):
+    every = [*figure.texts, *(t for axes in figure.axes for t in axes.texts)]
+    return [t for t in every if t.get_text()]
+
+
+def words(figure):
+    return [t.get_text() for t in texts(figure)]
+
+
+def check_texts(figure):
+    """Every text and tick label inside the page, none on another, none smaller than is readable at 600 pixels."""
+    figure.canvas.draw()
+    labels = [t for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) for t in axis.get_ticklabels()]
+    shown = texts(figure) + [t for t in labels if t.get_text() and t.get_visible()]
+    shown += [
+        axis.label for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) if axis.label.get_text()
+    ]
+    # Shrunk by two pixels, because lines of text may touch.
+    boxes = [(t.get_text(), t.get_window_extent().padded(-2)) for t in shown]
+    page = figure.bbox
+    for text, box in boxes:
+        assert box.x0 >= -1, text
+        assert box.x1 <= page.x1 + 1, text
+        assert box.y0 >= -1, text
+        assert box.y1 <= page.y1 + 1, text
+    for (a, box), (b, other) in itertools.combinations(boxes, 2):
+        assert not box.overlaps(other), (a, b)
+    # 10 points are 22 of 1600 pixels: as much as a line that is set smaller to fit, such as a long processor's name.
+    assert min(t.get_fontsize() for t in shown) >= 10
+
+
+@THEMES
+@pytest.mark.parametrize("kind", [k for k in KINDS if k != "accuracy"])
+@pytest.mark.parametrize("names", [(), FEW, ("gelu",)], ids=["all", "few", "one"])
+def test_no_text_lies_on_another(kind, names, theme, roofed):
+    figure = picture(roofed, kind, theme, names)
+    assert figure.get_size_inches()[0] * DPI == WIDTH
+    check_texts(figure)
+
+
+@THEMES
+@pytest.mark.parametrize("names", [(), ("elu", "gelu", "tanh"), ("tanh",)], ids=["all", "few", "one"])
+def test_no_text_lies_on_another_beside_audits(names, theme, published, audits):
+    check_texts(tradeoff(published, audits, theme, names))
+
+
+def test_a_run_has_the_pictures_that_it_has_data_for(make_run, published, roofed):
+    assert list(pictures(make_run(), LIGHT)) == ["throughput"]
+    assert list(pictures(part(published), LIGHT)) == ["heatmap", "throughput"]
+    assert list(pictures(part(roofed), LIGHT)) == ["heatmap", "throughput", "roofline"]
+    assert not pictures(make_run([]), LIGHT)
+
+
+@THEMES
+def test_providers_differ_without_colour(theme):
+    names = [
+        OURS,
+        "torch",
+        "torch.compile",
+        "jax",
+        "onnxruntime",
+        "tensorflow",
+        "numpy",
+        "scipy",
+        "numexpr",
+        "plug",
+        "in",
+    ]
+    found = looks(names, theme)
+    assert len({look.marker for look in found.values()}) == len(names)
+    assert len({(look.colour, look.dash) for look in found.values()}) == len(names)
+    assert found[OURS].colour == theme.colours[0]
+    assert [name for name, look in found.items() if look.colour == theme.colours[0]] == [OURS]
+    assert all(look.width < found[OURS].width for name, look in found.items() if name != OURS)
+
+
+def test_a_provider_looks_the_same_whoever_is_beside_it():
+    assert looks([OURS, "scipy"], LIGHT)["scipy"] == looks([OURS, "torch", "numpy", "scipy"], LIGHT)["scipy"]
+
+
+def test_throughput_has_a_label_for_every_call(published):
+    shown = words(throughput(published, LIGHT, ["gelu"]))
+    assert {"actbench", "actbench out=", "torch", "jax", "onnxruntime out=", "scipy", "copy ceiling"} <= set(
+        shown
+    )
+    # Beside a call that allocates, that peer's other one is not like it.
+    assert "torch out=" not in shown
+
+
+def test_throughput_draws_the_calls(published):
+    (axes,) = throughput(published, LIGHT, ["gelu"], Choice("backward", "float64")).axes
+    cells = [m for m in published.cells if m.cell.key.startswith("gelu/backward/float64")]
+    ours = [[m.bytes, m.bytes / c.median_ns] for m in cells for c in m.contenders if c.label == OURS]
+    # Ours lies over the others.
+    assert axes.lines[-1].get_xydata().tolist() == pytest.approx(ours)
+
+
+def test_a_map_has_the_mean_ratio_of_like_calls(published):
+    cells = [m for m in published.cells if m.cell.key.startswith("mish/forward/float32")]
+    mean = geometric_mean([closest(m, "torch").ratio.value for m in cells])
+    found = heatmap.square(cells, "torch")
+    assert (found.ratio, found.lost) == (mean, False)
+    assert found.text in words(heatmap.heatmap(published, LIGHT, ["mish"], Choice("forward")))
+
+
+def ratios(m, *times):
+    """A cell for each of the peer's times, by ours of 100 ns."""
+
+    def cell(time):
+        calls = tuple(
+            Contender(who, allocates=True, samples_ns=(ns,) * len(m.samples_ns))
+            for who, ns in ((OURS, 100.0), ("peer", time))
+        )
+        return replace(m, contenders=calls)
+
+    return [cell(time) for time in times]
+
+
+@pytest.mark.parametrize(
+    ("times", "text", "lost"),
+    [
+        ((200.0, 50.0), "1.00", False),
+        ((50.0, 50.0, 100.0), "0.630", True),
+        ((100.0, 100.0, 50.0), "same", False),
+        ((100.0, 50.0), "0.707", True),
+        ((800.0,), "8.00", False),
+    ],
+    ids=str,
+)
+def test_same_is_what_most_sizes_say(times, text, lost, make_run):
+    found = heatmap.square(ratios(make_run().cells[0], *times), "peer")
+    assert (found.text, found.lost) == (text, lost)
+
+
+def test_a_map_marks_what_was_not_compared(make_run):
+    (m, *_) = make_run().cells
+    (cell,) = ratios(m, 50.0)
+    wrong = replace(cell, contenders=(cell.contenders[0], replace(cell.contenders[1], mismatch=True)))
+    assert heatmap.square([wrong], "peer").text == "\N{NOT EQUAL TO}"
+    assert heatmap.square([cell], "another").text == "-"
+
+
+def test_where_a_peer_wins_is_outlined_and_bold(make_run):
+    run = make_run(["relu", "mse"], passes=("forward",), dtypes=("float32",), sizes=(2**20,))
+    slow, fast = (ratios(m, time)[0] for m, time in zip(run.cells, (50.0, 300.0), strict=True))
+    figure = heatmap.heatmap(replace(run, cells=(slow, fast)), LIGHT)
+    by_text = {t.get_text(): t for t in figure.texts}
+    assert (by_text["0.500"].get_weight(), by_text["3.00"].get_weight()) == ("bold", "normal")
+    assert {"Activations", "Losses", "forward"} <= set(by_text)
+    # In the key there are two, a quarter and a half; in the map the one cell, and not the mean of 1.22.
+    outlined = [p for p in figure.artists + figure.patches if getattr(p, "get_linewidth", float)() > 2]
+    assert len([p for p in outlined if hasattr(p, "get_height")]) == 2 + 1
+
+
+@THEMES
+@pytest.mark.parametrize("ratio", [0.01, 0.2, 0.6, 0.97, 1.0, 1.1, 2.0, 5.0, 7.9, 8.0, 1e6])
+def test_numbers_are_readable_on_their_colours(ratio, theme):
+    fill = heatmap._fill(ratio, theme)
+    # 4.5 is what WCAG 2 asks of text of that size.
+    assert max(heatmap._contrast(ink, fill) for ink in (heatmap._BLACK, heatmap._WHITE)) >= 4.5
+
+
+def test_roofs_and_kernels_are_named(roofed):
+    figure = roofline.roofline(roofed, LIGHT)
+    shown = words(figure)
+    for start in ("L1d ", "L2 ", "L3 ", "memory ", "float32 multiply-add", "float64 multiply-add"):
+        assert any(word.startswith(start) for word in shown), start
+    # Every function has its name at its point or, by a number, in the key; what does no arithmetic is said.
+    named = {re.sub(r"^\d+  ", "", word) for word in shown}
+    functions = {m.cell.function for m in roofed.cells}
+    assert functions - named == {"identity"}
+    assert any("so not drawn: identity" in word for word in shown)
+    numbers = {word for word in shown if word.isdigit()}
+    assert numbers == {word.split()[0] for word in shown if re.match(r"\d+  ", word)}
+
+
+def test_a_kernel_is_where_its_figures_are(roofed):
+    (axes,) = roofline.roofline(roofed, LIGHT, ["gelu"]).axes
+    cells = [m for m in roofed.cells if m.cell.key.startswith("gelu/forward/float32")]
+    drawn = [ln.get_xydata().tolist()[0] for ln in axes.lines if ln.get_marker() in "o^Ds"]
+    assert drawn[-1] == [cells[-1].intensity, cells[-1].gflop_per_s]
+    # 2^15 elements are the largest of the sizes that the L2 cache of 2 MiB holds.
+    (cached,) = (m for m in cells if m.cell.size == 2**15)
+    assert drawn[-2] == [cached.intensity, cached.gflop_per_s]
+
+
+def test_exactness_is_that_of_the_audit(published, audits):
+    (axes,) = tradeoff(published, audits, LIGHT, ["tanh"]).axes
+    drawn = {ln.get_marker(): ln.get_xydata().tolist()[0] for ln in axes.lines if len(ln.get_xdata()) == 1}
+    errors = {a.provider: a.judged for a in audits if str(a.case) == "tanh forward float32"}
+    (m,) = (m for m in published.cells if m.cell.key == "tanh/forward/float32/32768/1t/warm")
+    speeds = {c.provider: m.elements / c.median_ns for c in m.contenders if c.allocates}
+    for provider in (OURS, "torch", "jax"):
+        assert drawn[looks([provider], LIGHT)[provider].marker] == [errors[provider], speeds[provider]]
+
+
+def test_what_has_no_audit_is_counted(published, audits):
+    shown = " ".join(words(tradeoff(published, audits, LIGHT, ["tanh", "gelu", "mse", "ctc"])))
+    assert "2 functions that were not both timed and audited are left out" in shown
+
+
+@pytest.mark.parametrize(
+    ("kind", "names", "asked", "message"),
+    [
+        ("throughput", ["mish"], {}, "holds no mish"),
+        (
+            "throughput",
+            [],
+            {"pass_": "derivative"},
+            "--pass derivative: there are no such cells to draw; there is forward, backward",
+        ),
+        ("heatmap", [], {"dtype": "float16"}, "--dtype float16: .* there is float32, float64"),
+        ("roofline", [], {"threads": 2}, "--threads 2: .* there is 1"),
+        ("accuracy", ["softmax"], {}, "the audits have none of these functions"),
+        ("pie", [], {}, "choose from throughput, heatmap, roofline, accuracy"),
+    ],
+)
+def test_what_is_not_there_is_said(kind, names, asked, message, roofed, audits):
+    with pytest.raises(UsageError, match=message):
+        picture(part(roofed), kind, LIGHT, names, Choice(**asked), audits)
+
+
+@pytest.mark.parametrize(("kind", "message"), [("heatmap", "--against auto"), ("roofline", "no roofs")])
+def test_a_run_alone_has_neither_peers_nor_roofs(kind, message, make_run):
+    with pytest.raises(UsageError, match=message):
+        picture(make_run(), kind, LIGHT)
+
+
+def test_what_is_open_is_settled_as_a_reader_expects(make_run):
+    run = make_run(
+        threads=(2, 1), caches=("cold", "warm"), dtypes=("float64", "float32"), passes=("backward", "forward")
+    )
+    assert choice.settle(run.cells, Choice()) == Choice("forward", "float32", 1, "warm")
+    assert choice.settle(run.cells, Choice("backward", threads=2)) == Choice("backward", "float32", 2, "warm")
+    only = make_run(dtypes=("float64",), passes=("backward",))
+    assert str(choice.settle(only.cells, Choice())) == "backward, float64, 1 thread, warm cache"
+
+
+def test_labels_take_the_nearest_room_and_no_one_elses():
+    room = placement.Room((0, 0, 400, 200))
+    room.mark((200, 100), 10)
+    found = [room.put((200, 100), (60, 20), 150) for _ in range(8)]
+    assert None not in found
+    distances = [abs((box[0] + box[2]) / 2 - 200) + abs((box[1] + box[3]) / 2 - 100) for box in found]
+    assert distances[0] == min(distances)
+    for one, other in itertools.combinations(found, 2):
+        assert not placement.overlap(one, other)
+    assert placement.Room((0, 0, 50, 50)).put((25, 25), (60, 20), 100) is None
+
+
+@pytest.mark.parametrize("kind", ["throughput", "heatmap", "roofline"])
+def test_a_picture_for_a_page_is_one_element_with_text(kind, roofed):
+    figure = picture(part(roofed), kind, LIGHT)
+    text = output.svg_text(figure, LIGHT)
+    assert text == output.svg_text(picture(part(roofed), kind, LIGHT), LIGHT)
+    assert text.startswith("<svg")
+    root = ElementTree.fromstring(text)
+    spoken = {"".join(node.itertext()).strip() for node in root.iter("{http://www.w3.org/2000/svg}text")}
+    assert set(words(figure)) <= {"", *spoken}
+    # No ground of its own, no rule and no name that would meet those of the page, and inks that a page may set.
+    assert "<style" not in text
+    assert "var(--plot-ink, #1a1a1a)" in text
+    ids = re.findall(r' id="(.*?)"', text)
+    assert len(ids) == len(set(ids))
+    assert all(f"#{name}" in text for name in ids)
+    assert not re.search(rf'fill: (var\(--plot-background, )?{LIGHT.background}\)?"', text.split("<g>", 3)[2])
+
+
+def test_numbers_on_a_map_keep_their_contrast_in_a_page_that_sets_inks(roofed):
+    text = output.svg_text(heatmap.heatmap(part(roofed), LIGHT), LIGHT)
+    for ink in ("grid", "1", "2"):
+        assert f"fill: var(--plot-{ink}," not in text
