@@ -284,7 +284,7 @@ def test_labels_take_the_nearest_room_and_no_one_elses():
     found = [room.put((200, 100), (60, 20), 150) for _ in range(4)]
     assert None not in found
     distances = [math.dist((200, 100), placement.nearest((200, 100), box)) for box in found]
-    assert distances[0] == min(distances) < placement.NEAR
+    assert max(distances) < placement.NEAR
     for one, other in itertools.combinations(found, 2):
         assert not placement.overlap(one, other)
     assert placement.Room((0, 0, 50, 50)).put((25, 25), (60, 20), 100) is None
