@@ -25,7 +25,7 @@ _ROW, _HEADING, _GAP, _BETWEEN, _WIDEST = 38, 54, 3, 32, 168
 """Pixels of a row, of a group's heading, between two cells, between two passes, and of the widest column."""
 _FULL = 3.0
 """Powers of two that a ratio is from 1 where its colour is at its strongest."""
-_SHADES = 0.15, 0.6
+_SHADES = 0.15, 0.55
 """How much of that strongest colour there is in the weakest and in the next but strongest one."""
 _NO_CALL, _OTHER_VALUES, _SAME = "-", "\N{NOT EQUAL TO}", "same"
 # Neither is an ink of a theme: where a page exchanges those, text keeps its contrast with the colour under it.

@@ -163,15 +163,20 @@ def svg_text(figure: Figure, theme: Theme | None = None) -> str:
     rule = re.search(r"<style.*?>\*\{(.*?)\}</style>", text)
     if rule:
         text = text.replace(rule[0], "").replace("<svg ", f'<svg style="{rule[1]}" ', 1)
-    text = re.sub(r"\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}".rstrip("0").rstrip("."), text)
+    text = re.sub(r"<[^>]*>", lambda tag: re.sub(r"\d+\.\d{3,}", _short, tag[0]), text)
     # Matplotlib names the font that it measured with; those of the reader's system are not wider than DejaVu Sans.
     text = re.sub(r"(font: [^;\"]*?px) [^;\"]*", rf"\1 {_FONTS}", text)
     used = set(re.findall(r"#([\w-]+)[\")]", text))
-    text = re.sub(r' id="([\w-]+)"', lambda found: found[0] if found[1] in used else "", text)
+    text = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", text)
     text = re.sub(r"\s*\n\s*", "\n", text)
     for name, colour in _inks(theme).items() if theme else ():
         text = re.sub(rf"{colour}\b", f"var(--plot-{name}, {colour})", text)
     return text
+
+
+def _short(number: re.Match[str]) -> str:
+    """A coordinate to a hundredth of a point."""
+    return f"{float(number[0]):.2f}".rstrip("0").rstrip(".")
 
 
 def _inks(theme: Theme) -> Mapping[str, str]:
