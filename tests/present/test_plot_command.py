@@ -10,8 +10,7 @@ import pytest
 from actbench.bench.run import save_run
 from actbench.catalog.registry import declarations
 from actbench.cli import run
-
-from .conftest import PUBLISHED
+from tests.present.conftest import PUBLISHED
 
 AUDIT = PUBLISHED.parents[2] / "accuracy" / "peers" / "audit.json.gz"
 
@@ -78,8 +77,8 @@ def test_every_kind_of_picture_of_a_run(arguments, file, call, tmp_path, roofed)
 
 def test_a_report_holds_the_pictures_that_the_run_has_data_for(call, tmp_path, roofed, make_run):
     few = replace(roofed, cells=tuple(m for m in roofed.cells if m.cell.function == "gelu"))
-    for held, pictures in ((few, {"heatmap", "throughput", "roofline"}), (make_run(), {"throughput"})):
-        save_run(held, tmp_path / "some.json")
+    for record, pictures in ((few, {"heatmap", "throughput", "roofline"}), (make_run(), {"throughput"})):
+        save_run(record, tmp_path / "some.json")
         folder = tmp_path / f"{len(pictures)}"
         assert call("report", "some.json", "--output", str(folder), "--quiet")[0] == 0
         assert {p.stem for p in folder.glob("*.png")} == pictures
