@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
 from itertools import pairwise
-from pathlib import Path
 
 from pydantic import ConfigDict
 
-_CPU = Path("/sys/devices/system/cpu")
-_CGROUPS = (  # version 2, then 1
-    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
-    (
-        Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-        Path("/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ),
-)
+from actbench.bench.system import SYSTEM, System, usable_cpus
+
+_READINGS = 2000  # of the timer
 
 
 @dataclass(frozen=True)
@@ -58,18 +51,18 @@ class Machine:
 
 
 @cache
-def this_machine() -> Machine:
+def this_machine(system: System = SYSTEM) -> Machine:
     """The machine that this process runs on."""
     return Machine(
-        cpu=_cpu_model(),
+        cpu=system.cpu_model() or platform.processor() or None,
         architecture=platform.machine() or None,
-        cores=_cores(),
-        caches=_caches(),
+        cores=len(usable_cpus()) or None,
+        caches=system.caches(),
         memory=_sysconf("SC_PHYS_PAGES"),
         os=platform.platform() or None,
-        hypervisor=_hypervisor(),
-        governor=_read(_CPU / "cpu0/cpufreq/scaling_governor"),
-        turbo=_turbo(),
+        hypervisor=system.hypervisor(),
+        governor=system.governor(),
+        turbo=system.turbo(),
         load=_load(),
         numba_threads=_numba_threads(),
         clock_ns=clock_step(),
@@ -86,32 +79,29 @@ def versions() -> dict[str, str | None]:
     return found
 
 
-def available_memory() -> int | None:
+def available_memory(system: System = SYSTEM) -> int | None:
     """The bytes that may still be allocated without swapping, within the control group's limit."""
-    limits = []
-    match = re.search(r"^MemAvailable:\s+(\d+) kB", _read(Path("/proc/meminfo")) or "", re.M)
-    free = int(match[1]) * 1024 if match else _sysconf("SC_AVPHYS_PAGES")
-    if free is not None:
-        limits.append(free)
-    for limit, usage in _CGROUPS:
-        values = (_read(limit) or "", _read(usage) or "")
-        if all(value.isdigit() for value in values):  # "max" is no limit
-            limits.append(max(0, int(values[0]) - int(values[1])))
-    return min(limits, default=None)
+    told = system.available_memory()
+    return _sysconf("SC_AVPHYS_PAGES") if told is None else told
 
 
-def clock_step() -> float:
+def clock_step(timer: Callable[[], int] = time.perf_counter_ns) -> float:
     """The smallest step that successive readings of the timer show, in nanoseconds."""
-    readings = [time.perf_counter_ns() for _ in range(2000)]
+    readings = [timer() for _ in range(_READINGS)]
     steps = [b - a for a, b in pairwise(readings) if b > a]
     return float(min(steps, default=1000))
 
 
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text().strip() or None
-    except (OSError, UnicodeDecodeError):
-        return None
+def clock_cost(timer: Callable[[], int] = time.perf_counter_ns) -> float:
+    """What a reading of the timer costs, in nanoseconds: the least mean of ten series."""
+    return min(_series(timer) for _ in range(10))
+
+
+def _series(timer: Callable[[], int]) -> float:
+    begun = timer()
+    for _ in range(_READINGS - 1):
+        timer()
+    return (timer() - begun) / _READINGS
 
 
 def _sysconf(pages: str) -> int | None:
@@ -120,47 +110,6 @@ def _sysconf(pages: str) -> int | None:
     except (AttributeError, OSError, ValueError):
         return None
     return count if count > 0 else None
-
-
-def _cpu_model() -> str | None:
-    info = _read(Path("/proc/cpuinfo")) or ""
-    match = re.search(r"^(?:model name|Model|Hardware)\s*:\s*(.+)$", info, re.M)
-    return match[1].strip() if match else platform.processor() or None
-
-
-def _cores() -> int | None:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()
-
-
-def _caches() -> dict[str, int]:
-    found = {}
-    for index in sorted((_CPU / "cpu0/cache").glob("index*")):
-        level, kind, size = (_read(index / name) for name in ("level", "type", "size"))
-        match = re.fullmatch(r"(\d+)([KMG]?)", size or "")
-        if level and match and kind != "Instruction":
-            unit = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}[match[2]]
-            found[f"L{level}{'d' if kind == 'Data' else ''}"] = int(match[1]) * unit
-    return found
-
-
-def _hypervisor() -> str | None:
-    info = _read(Path("/proc/cpuinfo"))
-    if info is None:
-        return None
-    if not re.search(r"^flags\s*:.*\bhypervisor\b", info, re.M):
-        return "none" if "flags" in info else None
-    vendor = _read(Path("/sys/class/dmi/id/sys_vendor"))
-    return _read(Path("/sys/hypervisor/type")) or vendor or "unknown"
-
-
-def _turbo() -> bool | None:
-    no_turbo = _read(_CPU / "intel_pstate/no_turbo")
-    if no_turbo is not None:
-        return no_turbo == "0"
-    boost = _read(_CPU / "cpufreq/boost")
-    return None if boost is None else boost == "1"
 
 
 def _load() -> float | None:

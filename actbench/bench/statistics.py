@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
-from math import ceil, comb
+from math import ceil
 
 import numpy as np
 
@@ -38,10 +39,12 @@ def median_ranks(n: int, confidence: float = CONFIDENCE) -> tuple[int, int]:
     """
     if n < 1:
         raise ValueError("no samples")
-    beyond, k = 1, 0  # beyond = sum of comb(n, i) for i <= k, an exact integer
-    while 2 * (k + 1) < n and 2 * (beyond + comb(n, k + 1)) <= (1 - confidence) * 2**n:
+    # Integers throughout: no float holds 2**1024. term = comb(n, k + 1), beyond = sum of comb(n, i) for i <= k.
+    most = int(Fraction(1 - confidence) * 2**n)
+    beyond, term, k = 1, n, 0
+    while 2 * (k + 1) < n and 2 * (beyond + term) <= most:
         k += 1
-        beyond += comb(n, k)
+        beyond, term = beyond + term, term * (n - k) // (k + 1)
     return k, n - 1 - k
 
 

@@ -12,6 +12,7 @@ from actbench.catalog.errors import ActbenchError
 from actbench.cli.audit import audit
 from actbench.cli.bench import bench
 from actbench.cli.check import check
+from actbench.cli.doctor import doctor
 from actbench.cli.list import list_functions
 from actbench.cli.plot import plot
 from actbench.cli.report import report
@@ -30,7 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("list")(list_functions)
-for _command in (show, plot, bench, check, audit, report):
+for _command in (show, plot, bench, check, audit, report, doctor):
     app.command()(_command)
 
 

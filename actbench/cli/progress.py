@@ -19,6 +19,19 @@ def tell(message: str, quiet: bool = False) -> None:
         typer.echo(message, err=True)
 
 
+@contextmanager
+def waiting(text: str, quiet: bool) -> Iterator[None]:
+    """A line on stderr that goes when the body ends, where that is a terminal: it takes no time from the body."""
+    shown = not quiet and sys.stderr.isatty()
+    if shown:
+        typer.echo(text, err=True, nl=False)
+    try:
+        yield
+    finally:
+        if shown:
+            typer.echo(f"\r{' ' * len(text)}\r", err=True, nl=False)
+
+
 class Bars(Protocol):
     """Where a command tells how far it is."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
@@ -19,6 +19,7 @@ from actbench.bench.machine import Machine
 from actbench.bench.plan import Cell, Plan, expand
 from actbench.bench.run import Check, Measurement, Run, Store
 from actbench.bench.session import Session
+from actbench.bench.system import System
 from actbench.kernels.workload import Compilation, Workload
 from actbench.peers.base import Description, Peer, Prepared, Request, Tables
 
@@ -57,6 +58,14 @@ class Clock:
 
     def work(self, ns: float) -> None:
         self.now += round(ns)
+
+
+def system(root: Path, files: Mapping[str, str]) -> System:
+    """A root with these files, beside those that it has already."""
+    for path, text in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    return System(root)
 
 
 @dataclass

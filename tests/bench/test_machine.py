@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from actbench.bench import machine
 from actbench.bench.machine import Machine
+from actbench.bench.system import System
 
 
 def test_this_machine_is_described() -> None:
@@ -20,20 +22,15 @@ def test_this_machine_is_described() -> None:
 
 
 def test_what_cannot_be_read_is_unknown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def none(*args: object) -> None:
-        raise OSError
-
-    monkeypatch.setattr(Path, "read_text", none)
-    monkeypatch.setattr(machine, "_CPU", tmp_path)
-    for name in ("sysconf", "getloadavg", "sched_getaffinity", "cpu_count"):
+    for name in ("sysconf", "getloadavg", "sched_getaffinity"):
         monkeypatch.delattr(os, name, raising=False)
-    monkeypatch.setattr(os, "cpu_count", lambda: None, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
     for name in ("platform", "machine", "processor"):
         monkeypatch.setattr(machine.platform, name, lambda: "")
     monkeypatch.setitem(sys.modules, "numba", None)
-    found = machine.this_machine.__wrapped__()
+    found = machine.this_machine.__wrapped__(System(tmp_path))
     assert found == Machine(clock_ns=found.clock_ns)
-    assert machine.available_memory() is None
+    assert machine.available_memory(System(tmp_path)) is None
     assert found.last_level_cache is None
 
 
@@ -42,26 +39,21 @@ def test_versions_are_found_without_importing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "used", "expected"),
-    [
-        ("max", "5", 8 * 2**20),
-        ("1048576", "1000", 2**20 - 1000),
-        ("1000", "2000", 0),
-        (None, None, 8 * 2**20),
-    ],
-    ids=["no limit", "limit", "beyond it", "no group"],
+    ("step", "cost", "expected"),
+    [(25, 25, (25.0, 25.0)), (1000, 40, (1000.0, 40.0)), (0, 0, (1000.0, 0.0))],
+    ids=["fine", "coarse", "stopped"],
 )
-def test_available_memory_is_within_the_control_group(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, limit: str | None, used: str | None, expected: int
-) -> None:
-    if limit and used:
-        (tmp_path / "max").write_text(limit)
-        (tmp_path / "current").write_text(used)
-    texts = {Path("/proc/meminfo"): "MemTotal: 9 kB\nMemAvailable:    8192 kB"}
-    read = machine._read
-    monkeypatch.setattr(machine, "_read", lambda path: texts.get(path) or read(path))
-    monkeypatch.setattr(machine, "_CGROUPS", [(tmp_path / "max", tmp_path / "current")])
-    assert machine.available_memory() == expected
+def test_the_timer_tells_its_step_and_its_cost(step: int, cost: int, expected: tuple[float, float]) -> None:
+    elapsed = count(0, cost)
+
+    def timer() -> int:
+        now = next(elapsed)
+        return now - now % step if step else now
+
+    assert machine.clock_step(timer) == expected[0]
+    assert machine.clock_cost(timer) == pytest.approx(
+        expected[1], rel=0.02
+    )  # a step of 2000 readings of 40 ns
 
 
 def test_machines_differ_by_what_lasts_not_by_what_passes() -> None:

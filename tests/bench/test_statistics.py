@@ -43,6 +43,13 @@ def test_too_few_samples_give_their_extremes(n: int) -> None:
     assert coverage(5, 0) < Fraction(95, 100), "MINIMUM_ROUNDS could be lower"
 
 
+@pytest.mark.parametrize("n", [1023, 1024, 2000])
+def test_so_many_samples_that_no_float_holds_their_number_of_orders(n: int) -> None:
+    low, high = statistics.median_ranks(n)
+    assert high == n - 1 - low
+    assert coverage(n, low) >= Fraction(95, 100) > coverage(n, low + 1)
+
+
 def test_no_samples_are_refused() -> None:
     with pytest.raises(ValueError, match="no samples"):
         statistics.median([])

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from actbench.bench.system import usable_cpus
+
 MINE = '''
 import math
 
@@ -49,7 +51,8 @@ def mine(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "command", [["--help"], ["list"], ["list", "--json"], ["plot", "--help"], ["audit", "--help"]]
+    "command",
+    [["--help"], ["list"], ["list", "--json"], ["plot", "--help"], ["audit", "--help"], ["doctor", "--help"]],
 )
 def test_light_commands_import_neither_numba_nor_matplotlib(command, tmp_path):
     code = (
@@ -105,6 +108,7 @@ ERRORS = [
     (["audit", "relu", "--against", "pytorch"], 2, "did you mean 'torch'"),
     (["audit", "elu", "--param", "alpha=-1"], 2, "outside its valid range"),
     (["audit", "relu", "--export", "xls=a.xls"], 2, "csv=FILE"),
+    (["doctor", "--loud"], 2, "--loud"),
     (["chek", "relu"], 2, "chek"),
 ]
 
@@ -258,6 +262,33 @@ def test_audit_against_a_peer_stands_beside_it(tmp_path):
     assert "float32" in done.stdout
 
 
+def test_doctor_names_what_it_was_given(tmp_path):
+    """What disturbs is told with its remedy, and is no failure: the environment here is one that does."""
+    wanted = {"OMP_NUM_THREADS": "4096", "NO_COLOR": "1"}
+    done = actbench("doctor", cwd=tmp_path, **wanted)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "\x1b" not in done.stdout
+    assert "disturbs threads: 4096 threads" in done.stdout
+    assert "    export OMP_NUM_THREADS=" in done.stdout
+    assert "noise of" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_doctor_prints_one_document(tmp_path):
+    done = actbench("doctor", "--json", "--quiet", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    document = json.loads(done.stdout)
+    assert document["machine"]["cores"] == len(usable_cpus())
+    assert {f["state"] for f in document["findings"]} <= {"fine", "disturbs", "unknown"}
+    assert all(f["effect"] for f in document["findings"])
+    arithmetic = document["noise"][0]
+    assert arithmetic["slices"] >= 6  # rounds that the clock always makes, however slow the machine
+    assert {"median_ns", "spread", "drift", "worst", "slowed", "smallest_difference"} <= set(arithmetic)
+
+
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_plot_writes_what_the_suffix_says(suffix, theme, tmp_path):
@@ -284,7 +315,7 @@ def test_no_escape_codes_where_they_are_not_wanted(setting, tmp_path):
 
 
 def test_every_command_has_help_with_every_option(tmp_path):
-    for command in ("list", "show", "plot", "bench", "check", "audit", "report"):
+    for command in ("list", "show", "plot", "bench", "check", "audit", "report", "doctor"):
         done = actbench(command, "--help", cwd=tmp_path)
         assert done.returncode == 0
         assert "--help" in done.stdout

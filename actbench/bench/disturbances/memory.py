@@ -1,0 +1,89 @@
+"""What memory costs: its room, swap and pages."""
+
+from __future__ import annotations
+
+import re
+
+from actbench.bench.disturbances.evidence import Check, Evidence, Finding
+from actbench.bench.watch import grown
+
+LITTLE_MEMORY = 0.1
+_PAGES = "sys/kernel/mm/transparent_hugepage"
+
+
+def _memory(e: Evidence) -> Finding:
+    effect = "Buffers that do not fit push others out, to be read again while a slice is timed."
+    free, kilobytes = e.system.available_memory(), e.system.field("proc/meminfo", "MemTotal")
+    if free is None or not kilobytes:
+        return Finding("free memory", "unknown", None, effect=effect)
+    share = free / (1024 * kilobytes)
+    little = share < LITTLE_MEMORY
+    return Finding(
+        "free memory",
+        "disturbs" if little else "fine",
+        free,
+        "B",
+        f"{100 * share:.2g} % of all",
+        effect,
+        advice="close programs, or choose smaller sizes (--size)" if little else "",
+    )
+
+
+def _swap(e: Evidence) -> Finding:
+    effect = (
+        "What was swapped out is read from disk where it is touched first: a slice waits for milliseconds."
+    )
+    total, free = (e.system.field("proc/meminfo", name) for name in ("SwapTotal", "SwapFree"))
+    if total is None or free is None:
+        return Finding("swap", "unknown", None, effect=effect)
+    used, pages = 1024 * (total - free), grown(e.during.before.swapped, e.during.after.swapped) or 0
+    fits = used < (e.system.available_memory() or 0)
+    disturbs = bool(used or pages)
+    return Finding(
+        "swap",
+        "disturbs" if disturbs else "fine",
+        used,
+        "B",
+        f"{pages} pages moved" if total else "there is none",
+        effect,
+        "sudo swapoff --all && sudo swapon --all" if disturbs and fits else "",
+        "close programs first: what is swapped out does not fit into memory" if disturbs and not fits else "",
+    )
+
+
+def _pages(e: Evidence) -> Finding:
+    effect = (
+        "With small pages a copy of 64 MiB to a new array took 38 ms, with huge ones 18, and to one that is there "
+        "already 11 and 10."
+    )
+    enabled, defrag = (_chosen(e.system.read(f"{_PAGES}/{name}")) for name in ("enabled", "defrag"))
+    if enabled is None:
+        return Finding("huge pages", "unknown", None, effect=effect)
+    refused = e.environment.get("NUMPY_MADVISE_HUGEPAGE") == "0" and enabled == "madvise"
+    if enabled == "never":
+        command = f"echo madvise | sudo tee /{_PAGES}/enabled"
+    elif refused:
+        command = "unset NUMPY_MADVISE_HUGEPAGE"
+    elif defrag == "always":
+        command = f"echo madvise | sudo tee /{_PAGES}/defrag"
+        effect = "An allocation waits until memory is put in order for a huge page, which takes any time."
+    else:
+        command = ""
+    asked = "" if enabled != "madvise" else ", NumPy is not to ask" if refused else ", NumPy asks for them"
+    return Finding(
+        "huge pages",
+        "disturbs" if command else "fine",
+        enabled,
+        detail=f"defrag {defrag or 'unknown'}{asked}",
+        effect=effect,
+        command=command,
+    )
+
+
+def _chosen(text: str | None) -> str | None:
+    """The word in brackets."""
+    match = re.search(r"\[(\S+)\]", text or "")
+    return match[1] if match else None
+
+
+CHECKS: tuple[Check, ...] = (_memory, _swap, _pages)
