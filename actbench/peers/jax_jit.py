@@ -6,12 +6,12 @@ import os
 import time
 from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from actbench.peers.base import Description, Params, Peer, Prepared, Request, Table, Tables, version
+from actbench.peers.threads import started
 
 _POOL = "tf_XLAEigen"  # what XLA calls the threads that share the work of one operation
 
@@ -116,10 +116,8 @@ class JaxJit(Peer):
         jax.config.update("jax_enable_x64", True)
         backend.clear_backends()
         jax.clear_caches()
-        before = _pool_size()
-        jax.jit(lambda x: x + 1)(np.zeros(1)).block_until_ready()
-        made = _pool_size()
-        self._threads = count if before is None or made is None else made - before
+        made = started(lambda: jax.jit(lambda x: x + 1)(np.zeros(1)).block_until_ready())
+        self._threads = count if made is None else made.count(_POOL)
         return self._threads
 
     def _tables(self) -> Tables:
@@ -151,18 +149,3 @@ class JaxJit(Peer):
 
         note = self.notes.get(request.function, "")
         return Prepared(call, lambda: np.asarray(call()), note=note, compile_s=seconds)
-
-
-def _pool_size() -> int | None:
-    """How many threads of XLA's pools live in this process; None where the system does not tell."""
-    tasks = Path("/proc/self/task")
-    if not tasks.is_dir():
-        return None
-    return sum(_comm(task) == _POOL for task in tasks.iterdir())
-
-
-def _comm(task: Path) -> str:
-    try:
-        return (task / "comm").read_text().strip()
-    except OSError:  # it has ended since the folder was listed
-        return ""
