@@ -113,7 +113,6 @@ class JaxJit(Peer):
         import jax
         from jax.extend import backend
 
-        jax.config.update("jax_enable_x64", True)
         backend.clear_backends()
         jax.clear_caches()
         made = started(lambda: jax.jit(lambda x: x + 1)(np.zeros(1)).block_until_ready())
@@ -135,10 +134,15 @@ class JaxJit(Peer):
 
         elif request.pass_ == "backward":
             function = jax.grad(body)
+        # Only float64 needs 64-bit types. With them optax makes float64 of float32 scores: 7.0 ms for 256 steps of 8
+        # sequences, not 1.5.
+        jax.config.update("jax_enable_x64", request.dtype == np.float64)
         operands = jax.block_until_ready([jax.numpy.asarray(a) for a in request.operands])
 
         def compile() -> tuple[Any, float]:
-            compiled, start = jax.jit(function), time.perf_counter()
+            start = time.perf_counter()
+            # What is compiled ahead keeps to these types, however they are set for the next.
+            compiled = jax.jit(function).lower(*operands).compile()
             compiled(*operands).block_until_ready()
             return compiled, time.perf_counter() - start
 
