@@ -47,8 +47,8 @@ def bench(
     against: Annotated[
         str | None,
         typer.Option(
-            help="Peers, timed in the same rounds: torch,torch.compile,jax,onnxruntime,numpy,scipy,numexpr, "
-            "or auto for all that are installed.",
+            help="Peers, timed in the same rounds: torch,torch.compile,jax,onnxruntime,tensorflow,"
+            "numpy,scipy,numexpr, or auto for all that are installed.",
             rich_help_panel=WHAT,
         ),
     ] = None,

@@ -18,6 +18,7 @@ _OURS = (
     ("torch_compile", "TorchCompile"),
     ("jax_jit", "JaxJit"),
     ("onnx_runtime", "OnnxRuntime"),
+    ("tensorflow_", "TensorFlow"),
     ("numpy_", "NumPy"),
     ("scipy_", "SciPy"),
     ("numexpr_", "NumExpr"),

@@ -132,14 +132,17 @@ class Peer(ABC):
     def set_threads(self, count: int) -> int:
         """Let calls that are prepared from now on use ``count`` threads; the number found in force."""
 
-    def describe(self) -> Description:
-        """Version, build, thread setting, vector instructions, and what a call makes of a subnormal number."""
-        return replace(self._describe(), subnormals=self._subnormals())
+    def describe(self, threads: int = 1) -> Description:
+        """Version, build, thread setting, vector instructions, and what a call makes of a subnormal number.
 
-    def _subnormals(self) -> Literal["kept", "flushed to zero", "unknown"]:
+        Such a call is made by ``threads`` threads: the first one of a process may settle their number for good.
+        """
+        return replace(self._describe(), subnormals=self._subnormals(threads))
+
+    def _subnormals(self, threads: int) -> Literal["kept", "flushed to zero", "unknown"]:
         x = np.full(64, 1e-40, np.float32)  # half of it, silu of so small a number, is subnormal too
         try:
-            self.set_threads(1)
+            self.set_threads(threads)
             calls = (self.prepare(Request("silu", "forward", {}, {"x": x}, out)) for out in (False, True))
             values = next(np.asarray(call.result()) for call in calls if call)
         except Exception:  # has no silu, or does not work: every cell will say so

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import EntryPoint
+from types import ModuleType
+from typing import get_type_hints
 
 import numpy as np
 import pytest
 
 from actbench import peers as registry
 from actbench.catalog.errors import UsageError
+from actbench.cli.audit import audit
+from actbench.cli.bench import bench
+from actbench.peers import jax_jit, onnx_runtime
 from actbench.peers.base import Description, Peer, Prepared, Request, Tables
+from actbench.peers.threads import started
 
-NAMES = ("torch", "torch.compile", "jax", "onnxruntime", "numpy", "scipy", "numexpr")
+NAMES = ("torch", "torch.compile", "jax", "onnxruntime", "tensorflow", "numpy", "scipy", "numexpr")
+PACKAGES = {"torch", "jax", "onnxruntime", "onnx", "tensorflow", "keras", "scipy", "numexpr", "numba"}
+ONE_THREAD = ("numpy", "scipy", "tensorflow")  # TensorFlow: because its first operation here had one
 
 
 class Doubler(Peer):
@@ -62,11 +73,17 @@ def test_all_peers_are_known_installed_or_not() -> None:
     assert tuple(registry.peers()) == NAMES
 
 
+@pytest.mark.parametrize("command", [audit, bench])
+def test_the_help_of_against_names_them(command: Callable[..., int]) -> None:
+    (option,) = get_type_hints(command, include_extras=True)["against"].__metadata__
+    assert f" {','.join(NAMES)}, or auto" in option.help
+
+
 def test_knowing_them_imports_none_of_their_packages() -> None:
     code = (
         "import sys; from actbench.peers import peers\n"
         "[peer.available() or peer.missing() for peer in peers().values()]\n"
-        "print(*{'torch', 'jax', 'onnxruntime', 'onnx', 'scipy', 'numexpr', 'numba'} & set(sys.modules))"
+        f"print(*{PACKAGES} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
@@ -118,9 +135,10 @@ def test_a_peer_says_what_it_is_and_how_many_threads_it_has(name: str) -> None:
     described = peer.describe()
     assert all(vars(described).values())
     if name != "torch.compile" or shutil.which("g++"):
-        assert described.subnormals == ("flushed to zero" if name == "jax" else "kept")
+        flushed = name in ("jax", "tensorflow")
+        assert described.subnormals == ("flushed to zero" if flushed else "kept")
     counts = [peer.set_threads(n) for n in (2, 1)]
-    assert counts == ([1, 1] if name in ("numpy", "scipy") else [2, 1])
+    assert counts == ([1, 1] if name in ONE_THREAD else [2, 1])
 
 
 @pytest.mark.parametrize("error", [ImportError("no"), StopIteration])
@@ -156,15 +174,76 @@ def test_what_is_compiled_is_kept_for_buffers_of_the_same_shape() -> None:
     assert peer._once(others[-1], make, 2) == 7
 
 
-def test_the_threads_of_jax_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    from actbench.peers import jax_jit
-
-    peer = jax_jit.JaxJit()
+@pytest.mark.parametrize(
+    ("name", "module", "threads", "count"),
+    [
+        ("jax", jax_jit, ("tf_XLAEigen", "python", "tf_XLAEigen", "tf_XLAEigen"), 3),
+        ("jax", jax_jit, None, 2),
+        ("onnxruntime", onnx_runtime, ("python",) * 4, 5),
+        ("onnxruntime", onnx_runtime, None, 2),
+    ],
+)
+def test_the_threads_of_a_pool_are_counted(
+    name: str,
+    module: ModuleType,
+    threads: tuple[str, ...] | None,
+    count: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    peer = type(registry.peers()[name])()
     if not peer.available():
         pytest.skip(peer.missing())
-    sizes = iter([4, 7])
-    monkeypatch.setattr(jax_jit, "_pool_size", lambda: next(sizes))
-    assert peer.set_threads(2) == 3
+    monkeypatch.setattr(module, "started", lambda work: threads)
+    assert peer.set_threads(2) == count
+
+
+class Pool:
+    """Threads that end with it."""
+
+    def __init__(self, size: int) -> None:
+        self.leave = threading.Event()
+        self.threads = [threading.Thread(target=self.leave.wait) for _ in range(size)]
+        for thread in self.threads:
+            thread.start()
+
+    def __del__(self) -> None:
+        self.leave.set()
+        for thread in self.threads:
+            thread.join()
+
+
+def test_threads_that_started_are_told_from_those_before() -> None:
+    before = Pool(2)
+    names = started(lambda: Pool(3))
+    del before
+    if names is None:
+        pytest.skip("the system does not list a process's threads")
+    assert len(names) == 3
+
+
+def test_tensorflow_keeps_its_threads_and_its_peace_and_changes_no_settings() -> None:
+    peer = registry.peers()["tensorflow"]
+    if not peer.available():
+        pytest.skip(peer.missing())
+    code = (
+        "import os; from actbench.peers import peers\n"
+        "before, peer = dict(os.environ), peers()['tensorflow']\n"
+        "described = peer.describe(threads=3)\n"
+        "import keras\n"
+        "print(described.subnormals, peer.set_threads(3), peer.set_threads(1), keras.backend.backend())\n"
+        "assert {name: os.environ.get(name) for name in before} == before\n"
+        "assert 'TF_CPP_MIN_LOG_LEVEL' not in os.environ"
+    )
+    settings = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**settings, "KERAS_BACKEND": "jax"},
+    )
+    assert done.stdout.split("\n") == ["flushed to zero 3 3 tensorflow", ""]
+    assert done.stderr == ""
 
 
 def test_the_buffers_of_a_call_live_as_long_as_the_call() -> None:

@@ -1,0 +1,286 @@
+"""TensorFlow: what Keras calls activations and losses, as graphs for the shape, gradients by tf.gradients."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import cache, partial, reduce
+from typing import Any, ClassVar
+
+import numpy as np
+
+from actbench.catalog.errors import ActbenchError
+from actbench.peers.base import (
+    Description,
+    DifferentFunctionError,
+    Params,
+    Peer,
+    Prepared,
+    Request,
+    Table,
+    Tables,
+)
+from actbench.peers.threads import started
+
+_EXPRESSION = "an expression of TensorFlow operations"
+_OTHER_POOLS = ("tf_Compute", "tf_graph_runner")  # what starts operations, not what shares the work of one
+_NO_GRADIENT = ("step",)
+
+
+def _activations() -> Table:
+    import tensorflow as tf
+    from keras import activations
+
+    def step(p: Params) -> Any:
+        def heaviside(x: Any) -> Any:
+            at_zero = tf.constant(p["values"], x.dtype)
+            return tf.where(x > 0, tf.ones_like(x), tf.where(x < 0, tf.zeros_like(x), at_zero))
+
+        return heaviside
+
+    def prelu(p: Params) -> Any:
+        return lambda x: activations.relu(x) - p["weight"] * activations.relu(-x)
+
+    def softplus(p: Params) -> Any:
+        if p["beta"] == 1:
+            return activations.softplus
+        return lambda x: activations.softplus(p["beta"] * x) / p["beta"]
+
+    def maxout(p: Params) -> Any:
+        # The gradient of reduce_max gives tied inputs even parts, that of a chain of maxima all to the first. It is
+        # the faster one too: over pairs of 2^20 float32 0.9 ms, not 5.3, and backward 8 ms, not 27.
+        def largest(x: Any) -> Any:
+            groups = tf.reshape(x, (*x.shape[:-1], -1, p["k"]))
+            if p["ties"] == "split":
+                return tf.reduce_max(groups, axis=-1)
+            return reduce(tf.maximum, tf.unstack(groups, axis=-1))
+
+        return largest
+
+    return {
+        "identity": lambda p: lambda x: tf.raw_ops.DeepCopy(x=x),
+        "step": step,
+        "relu": lambda p: activations.relu,
+        "relu6": lambda p: activations.relu6,
+        "hardtanh": lambda p: lambda x: tf.clip_by_value(x, p["min_val"], p["max_val"]),
+        "hardsigmoid": lambda p: activations.hard_sigmoid,
+        "hardswish": lambda p: activations.hard_silu,
+        "leaky_relu": lambda p: partial(activations.leaky_relu, negative_slope=p["negative_slope"]),
+        "prelu": prelu,
+        "rrelu": lambda p: partial(activations.leaky_relu, negative_slope=(p["lower"] + p["upper"]) / 2),
+        "elu": lambda p: partial(activations.elu, alpha=p["alpha"]),
+        "selu": lambda p: activations.selu,
+        "celu": lambda p: partial(activations.celu, alpha=p["alpha"]),
+        "sigmoid": lambda p: activations.sigmoid,
+        "silu": lambda p: activations.silu,
+        "swish": lambda p: partial(tf.nn.silu, beta=p["beta"]),
+        "tanh": lambda p: activations.tanh,
+        "softsign": lambda p: activations.softsign,
+        "softplus": softplus,
+        "logsigmoid": lambda p: activations.log_sigmoid,
+        "mish": lambda p: activations.mish,
+        "gelu": lambda p: partial(activations.gelu, approximate=False),
+        "gelu_tanh": lambda p: partial(activations.gelu, approximate=True),
+        "softmax": lambda p: activations.softmax,
+        "log_softmax": lambda p: activations.log_softmax,
+        "maxout": maxout,
+    }
+
+
+def _losses() -> Table:
+    import tensorflow as tf
+    from keras import losses
+
+    def mean(loss: Any) -> Any:
+        """The mean of a Keras loss, which takes the target first and gives a mean for each row."""
+
+        def reduced(y: Any, t: Any) -> Any:
+            each = loss(t, y)
+            return tf.reduce_mean(each) if each.shape.rank else each
+
+        return reduced
+
+    def mape(p: Params) -> Any:
+        return lambda y, t: p["scale"] * tf.reduce_mean(tf.abs(y - t) / tf.maximum(tf.abs(t), p["eps"]))
+
+    def quantile(p: Params) -> Any:
+        # The maximum of two products would give the gradient at their tie to the first; here it is 0, as ours.
+        def loss(y: Any, t: Any) -> Any:
+            return tf.reduce_mean(p["q"] * tf.nn.relu(t - y) + (1 - p["q"]) * tf.nn.relu(y - t))
+
+        return loss
+
+    def ctc(p: Params) -> Any:
+        raise DifferentFunctionError("tensorflow: ctc_loss takes logits, not log-probabilities")
+
+    def ctc_with_logits(p: Params) -> Any:
+        def loss(x: Any, labels: Any) -> Any:
+            if x.dtype == tf.float64:
+                raise DifferentFunctionError("tensorflow: ctc_loss computes in float32")
+            steps, count, _ = x.shape
+            # Dense labels, as Keras gives them, are computed by a loop of operations: 315 ms for 256 steps of 8
+            # sequences, where the operator that takes sparse ones needs 24.
+            places = np.argwhere(np.ones(labels.shape, bool))
+            values = tf.cast(tf.reshape(labels, [-1]), tf.int32)
+            each = tf.nn.ctc_loss(
+                tf.SparseTensor(places, values, labels.shape),
+                tf.cast(x, tf.float32),
+                None,
+                tf.fill([count], steps),
+                blank_index=p["blank"],
+            )
+            total = tf.reduce_mean(each) / (labels.shape[1] if p["mean_by"] == "target_lengths" else 1)
+            return tf.cast(total, x.dtype)
+
+        return loss
+
+    return {
+        "mse": lambda p: mean(losses.mean_squared_error),
+        "half_squared_error": lambda p: lambda y, t: tf.nn.l2_loss(y - t),
+        "quadratic_cost": lambda p: lambda y, t: tf.nn.l2_loss(y - t) / y.shape[0],
+        "mae": lambda p: mean(losses.mean_absolute_error),
+        "mape": mape,
+        "huber": lambda p: mean(partial(losses.huber, delta=p["delta"])),
+        "quantile": quantile,
+        "hinge": lambda p: mean(losses.hinge),
+        "bce": lambda p: mean(losses.binary_crossentropy),
+        "bce_with_logits": lambda p: mean(partial(losses.binary_crossentropy, from_logits=True)),
+        "cross_entropy": lambda p: mean(partial(losses.sparse_categorical_crossentropy, from_logits=True)),
+        "ctc": ctc,
+        "ctc_with_logits": ctc_with_logits,
+    }
+
+
+class TensorFlow(Peer):
+    """Keras on TensorFlow, a graph for the shape without XLA: as Keras runs a model where all devices are CPUs."""
+
+    # XLA is what Keras's jit_compile="auto" leaves off there. Over 2^20 float32 in one thread it is often faster
+    # (gelu 1.6 ms, not 4.1; huber backward 0.7, not 4.3), at times slower (mish 3.8 ms, not 1.0), and most often
+    # near (relu 0.6 ms and 0.8); the jax peer measures it.
+    # Its idle threads do not spin: in the 50 ms after a call of two threads the process has 0.08 ms of CPU time, and
+    # in the next 50 as much; so settles_s is 0.
+
+    name = "tensorflow"
+    packages = ("tensorflow", "keras")
+    extra = "tensorflow"
+    notes: ClassVar = {
+        "identity": "a copy: keras.activations.linear returns its input",
+        "prelu": "what keras.layers.PReLU computes, without the weight's gradient",
+        "rrelu": "evaluation: leaky_relu with the mean slope",
+        "maxout": _EXPRESSION,
+        "half_squared_error": "tf.nn.l2_loss",
+        "quadratic_cost": "tf.nn.l2_loss, divided",
+        "mape": _EXPRESSION,
+        "quantile": _EXPRESSION,
+        "hinge": "looks first whether its labels are 0 and 1",
+        "bce": "clips predictions to [1e-7, 1 - 1e-7]",
+        "ctc_with_logits": "tf.nn.ctc_loss of sparse labels",
+    }
+    _pool: ClassVar[int | None] = None
+
+    def _describe(self) -> Description:
+        tf, keras = _imported()
+        build = f"{tf.version.COMPILER_VERSION}, {tf.version.GIT_VERSION}"
+        threads = "intra_op_parallelism_threads, once a process"
+        return Description(f"{tf.__version__}, keras {keras.__version__}", build, threads, _vector())
+
+    def set_threads(self, count: int) -> int:
+        """Make TensorFlow's pool of ``count`` threads, unless the process has one; how many it has."""
+        if TensorFlow._pool is None:
+            tf, _ = _imported()
+            threading = tf.config.threading
+            with suppress(RuntimeError):  # its first operation, made by someone else, has set them
+                threading.set_intra_op_parallelism_threads(count)
+                threading.set_inter_op_parallelism_threads(1)
+            # The pool's name is too long for a thread's, which leaves it without one.
+            made = started(lambda: tf.zeros(()))
+            asked = threading.get_intra_op_parallelism_threads() or os.cpu_count() or 1
+            TensorFlow._pool = sum(name not in _OTHER_POOLS for name in made) if made else asked
+        return TensorFlow._pool
+
+    def _tables(self) -> Tables:
+        _imported()
+        bodies = {**_activations(), **_losses()}
+        return Tables(bodies, {name: body for name, body in bodies.items() if name not in _NO_GRADIENT})
+
+    def _bind(self, request: Request, body: Any) -> Prepared:
+        tf, _ = _imported()
+        operands = [tf.convert_to_tensor(a) for a in request.operands]
+        compiled, seconds = self._once(request, partial(_compiled, request, body, operands))
+        # In TensorFlow's synchronous mode, its default, it returns when the result is there: to read that takes
+        # 0.05 ms after a call of 1.2 ms.
+        call = partial(compiled, *operands)
+        note = self.notes.get(request.function, "")
+        return Prepared(call, lambda: np.asarray(call().numpy()), note=note, compile_s=seconds)
+
+
+def _compiled(request: Request, body: Any, operands: list[Any]) -> tuple[Any, float]:
+    """The graph of a pass, as a function of its tensors, and the seconds that tracing and the first call took."""
+    import tensorflow as tf
+
+    def product(g: Any, x: Any) -> Any:
+        # A copy has no gradient registered.
+        return body(g) if request.function == "identity" else tf.gradients(body(x), x, g)[0]
+
+    def gradient(y: Any, t: Any) -> Any:
+        return tf.gradients(body(y, t), y)[0]
+
+    backward = product if "x" in request.arrays else gradient
+    start = time.perf_counter()
+    # The concrete function, for a call through tf.function takes 0.33 ms for one element, not 0.17.
+    graph = tf.function(
+        body if request.pass_ == "forward" else backward,
+        input_signature=[tf.TensorSpec(o.shape, o.dtype) for o in operands],
+        autograph=False,
+        jit_compile=False,
+    ).get_concrete_function()
+    graph(*operands)
+    return graph, time.perf_counter() - start
+
+
+@cache
+def _imported() -> tuple[Any, Any]:
+    """TensorFlow, and Keras on top of it whatever its settings say; without what they print."""
+    # The notice of oneDNN heeds no level, what is printed later does.
+    level = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _environment({"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": level}), _silence():
+        import keras
+        import tensorflow
+    if keras.backend.backend() != "tensorflow":
+        raise ActbenchError(f"keras was imported before, on {keras.backend.backend()}, and cannot change")
+    return tensorflow, keras
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    kept = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Nothing on the process's stderr, also where it is not Python that writes."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _vector() -> str:
+    from tensorflow.python.util import _pywrap_util_port
+
+    return "the wheel's" + (", oneDNN's at run time" if _pywrap_util_port.IsMklEnabled() else "")
