@@ -92,7 +92,7 @@ class Session:
         (peer,) = (p for p in self.peers if p.name == name)
         self.watch(name)
         try:
-            return peer.describe()
+            return peer.describe(min(self.config.threads))
         except Exception as error:
             return Description.of_fault(f"it does not work: {' '.join(str(error).split())}")
         finally:

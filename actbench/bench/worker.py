@@ -106,7 +106,7 @@ class Isolated:
         found: dict[str, Description] = {}
         for name in self._setup.peers:
             try:
-                found[name] = self._ask("describe", name)
+                found[name] = self._in(min(self._setup.config.threads), "describe", name)
             except LostError as lost:
                 found[name] = Description.of_fault(lost.reason)
         working = tuple(name for name, description in found.items() if not description.fault)
@@ -116,7 +116,7 @@ class Isolated:
         return found
 
     def roofs(self, threads: int) -> tuple[Roof, ...]:
-        found: tuple[Roof, ...] = self._in(threads, "roofs", threads)
+        found: tuple[Roof, ...] = self._ask("roofs", threads)  # no peer's threads take part
         return found
 
     def measure(self, cell: Cell, allowance_ns: float) -> Measurement:

@@ -152,7 +152,7 @@ def test_a_run_against_another_version_of_a_peer_is_not_resumed(bench: Bench) ->
 
 def test_a_peer_that_cannot_describe_itself_is_described_by_that(bench: Bench) -> None:
     peer = FakePeer(bench.clock)
-    peer.describe = lambda: 1 / 0  # type: ignore[method-assign,return-value,assignment]
+    peer.describe = lambda threads: 1 / 0  # type: ignore[method-assign,return-value,assignment]
     bench.peers = [peer]
     assert bench.start().peers["fake"].fault == "it does not work: division by zero"
 
