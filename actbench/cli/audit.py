@@ -43,8 +43,8 @@ def audit(
     against: Annotated[
         str | None,
         typer.Option(
-            help="Peers, on the same inputs: torch,torch.compile,jax,onnxruntime,tensorflow,numpy,scipy,numexpr, "
-            "or auto."
+            help="Peers, on the same inputs: torch,torch.compile,jax,onnxruntime,tensorflow,tf.function,numpy,"
+            "scipy,numexpr, or auto."
         ),
     ] = None,
     output: Annotated[

@@ -47,7 +47,7 @@ def bench(
     against: Annotated[
         str | None,
         typer.Option(
-            help="Peers, timed in the same rounds: torch,torch.compile,jax,onnxruntime,tensorflow,"
+            help="Peers, timed in the same rounds: torch,torch.compile,jax,onnxruntime,tensorflow,tf.function,"
             "numpy,scipy,numexpr, or auto for all that are installed.",
             rich_help_panel=WHAT,
         ),

@@ -19,6 +19,7 @@ _OURS = (
     ("jax_jit", "JaxJit"),
     ("onnx_runtime", "OnnxRuntime"),
     ("tensorflow_", "TensorFlow"),
+    ("tensorflow_function", "TensorFlowFunction"),
     ("numpy_", "NumPy"),
     ("scipy_", "SciPy"),
     ("numexpr_", "NumExpr"),

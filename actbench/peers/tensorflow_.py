@@ -1,18 +1,18 @@
-"""TensorFlow: what Keras calls activations and losses, as graphs for the shape, gradients by tf.gradients."""
+"""TensorFlow, eager: what Keras calls activations and losses, gradients by tf.GradientTape."""
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache, partial, reduce
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
 from actbench.catalog.errors import ActbenchError
 from actbench.peers.base import (
+    Call,
     Description,
     DifferentFunctionError,
     Params,
@@ -153,16 +153,12 @@ def _losses() -> Table:
     }
 
 
-class TensorFlow(Peer):
-    """Keras on TensorFlow, a graph for the shape without XLA: as Keras runs a model where all devices are CPUs."""
+class Keras(Peer):
+    """What eager TensorFlow and its graphs share: tensors, and one pool of threads a process."""
 
-    # XLA is what Keras's jit_compile="auto" leaves off there. Over 2^20 float32 in one thread it is often faster
-    # (gelu 1.6 ms, not 4.1; huber backward 0.7, not 4.3), at times slower (mish 3.8 ms, not 1.0), and most often
-    # near (relu 0.6 ms and 0.8); the jax peer measures it.
     # Its idle threads do not spin: in the 50 ms after a call of two threads the process has 0.08 ms of CPU time, and
     # in the next 50 as much; so settles_s is 0.
 
-    name = "tensorflow"
     packages = ("tensorflow", "keras")
     extra = "tensorflow"
     notes: ClassVar = {
@@ -178,7 +174,6 @@ class TensorFlow(Peer):
         "bce": "clips predictions to [1e-7, 1 - 1e-7]",
         "ctc_with_logits": "tf.nn.ctc_loss of sparse labels",
     }
-    _pool: ClassVar[int | None] = None
 
     def _describe(self) -> Description:
         tf, keras = _imported()
@@ -188,56 +183,60 @@ class TensorFlow(Peer):
 
     def set_threads(self, count: int) -> int:
         """Make TensorFlow's pool of ``count`` threads, unless the process has one; how many it has."""
-        if TensorFlow._pool is None:
-            tf, _ = _imported()
-            threading = tf.config.threading
-            with suppress(RuntimeError):  # its first operation, made by someone else, has set them
-                threading.set_intra_op_parallelism_threads(count)
-                threading.set_inter_op_parallelism_threads(1)
-            # The pool's name is too long for a thread's, which leaves it without one.
-            made = started(lambda: tf.zeros(()))
-            asked = threading.get_intra_op_parallelism_threads() or os.cpu_count() or 1
-            TensorFlow._pool = sum(name not in _OTHER_POOLS for name in made) if made else asked
-        return TensorFlow._pool
+        return _pool(count)
 
     def _tables(self) -> Tables:
         _imported()
         bodies = {**_activations(), **_losses()}
         return Tables(bodies, {name: body for name, body in bodies.items() if name not in _NO_GRADIENT})
 
+    def _prepared(self, request: Request, call: Call, compile_s: float = 0.0) -> Prepared:
+        # In TensorFlow's synchronous mode, its default, a call returns when the result is there: to read that takes
+        # 0.05 ms after a call of 1.2 ms.
+        note = self.notes.get(request.function, "")
+        return Prepared(call, lambda: np.asarray(cast(Any, call()).numpy()), note=note, compile_s=compile_s)
+
+
+class TensorFlow(Keras):
+    """Keras on TensorFlow as it is imported, operation by operation; gradients by tf.GradientTape."""
+
+    name = "tensorflow"
+
     def _bind(self, request: Request, body: Any) -> Prepared:
         tf, _ = _imported()
         operands = [tf.convert_to_tensor(a) for a in request.operands]
-        compiled, seconds = self._once(request, partial(_compiled, request, body, operands))
-        # In TensorFlow's synchronous mode, its default, it returns when the result is there: to read that takes
-        # 0.05 ms after a call of 1.2 ms.
-        call = partial(compiled, *operands)
-        note = self.notes.get(request.function, "")
-        return Prepared(call, lambda: np.asarray(call().numpy()), note=note, compile_s=seconds)
+
+        def product(g: Any, x: Any) -> Any:
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = body(x)
+            # A copy has no gradient registered.
+            return body(g) if request.function == "identity" else tape.gradient(y, x, g)
+
+        def gradient(y: Any, t: Any) -> Any:
+            with tf.GradientTape() as tape:
+                tape.watch(y)
+                loss = body(y, t)
+            return tape.gradient(loss, y)
+
+        backward = product if "x" in request.arrays else gradient
+        call = partial(body if request.pass_ == "forward" else backward, *operands)
+        call()  # it refuses here what it does not have
+        return self._prepared(request, call)
 
 
-def _compiled(request: Request, body: Any, operands: list[Any]) -> tuple[Any, float]:
-    """The graph of a pass, as a function of its tensors, and the seconds that tracing and the first call took."""
-    import tensorflow as tf
-
-    def product(g: Any, x: Any) -> Any:
-        # A copy has no gradient registered.
-        return body(g) if request.function == "identity" else tf.gradients(body(x), x, g)[0]
-
-    def gradient(y: Any, t: Any) -> Any:
-        return tf.gradients(body(y, t), y)[0]
-
-    backward = product if "x" in request.arrays else gradient
-    start = time.perf_counter()
-    # The concrete function, for a call through tf.function takes 0.33 ms for one element, not 0.17.
-    graph = tf.function(
-        body if request.pass_ == "forward" else backward,
-        input_signature=[tf.TensorSpec(o.shape, o.dtype) for o in operands],
-        autograph=False,
-        jit_compile=False,
-    ).get_concrete_function()
-    graph(*operands)
-    return graph, time.perf_counter() - start
+@cache
+def _pool(count: int) -> int:
+    """The threads of TensorFlow's pool, which the first call makes."""
+    tf, _ = _imported()
+    threading = tf.config.threading
+    with suppress(RuntimeError):  # its first operation has set them
+        threading.set_intra_op_parallelism_threads(count)
+        threading.set_inter_op_parallelism_threads(1)
+    # The pool's name is too long for a thread's, which leaves it without one.
+    made = started(lambda: tf.zeros(()))
+    asked = threading.get_intra_op_parallelism_threads() or os.cpu_count() or 1
+    return sum(name not in _OTHER_POOLS for name in made) if made else asked
 
 
 @cache

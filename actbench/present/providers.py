@@ -17,12 +17,13 @@ _KNOWN: Mapping[str, tuple[int, str, Any]] = {
     "jax": (2, "^", SOLID),
     "onnxruntime": (3, "v", SOLID),
     "tensorflow": (4, "P", SOLID),
+    "tf.function": (4, "*", DASHED),
     "numpy": (5, "X", SOLID),
     "numexpr": (5, "<", DASHED),
     "scipy": (6, "p", SOLID),
 }
 """The number of the colour, the marker, and the dash: what compiles another's expressions shares its colour."""
-_SPARE = tuple((2 + i % 5, marker, DOTTED) for i, marker in enumerate((">", "h", "*", "d", "H", "8")))
+_SPARE = tuple((2 + i % 5, marker, DOTTED) for i, marker in enumerate((">", "h", "d", "H", "8", "+")))
 """For the peers of plug-ins, in their order: colours come again, dots and markers do not."""
 
 

@@ -24,7 +24,8 @@ COARSE = {
     ("onnxruntime", "gelu_tanh", "forward"): 1e-8,  # the constants of its Gelu are float32
     # TensorFlow holds these functions' constants in float32.
     **{
-        ("tensorflow", name, pass_): 1e-8
+        (peer, name, pass_): 1e-8
+        for peer in ("tensorflow", "tf.function")
         for name in ("gelu", "gelu_tanh", "leaky_relu", "rrelu")
         for pass_ in PASSES
     },
