@@ -112,7 +112,7 @@ def libraries(run: Run) -> Table:
 
 
 def calls(run: Run) -> Table:
-    """What a call on one element costs each provider: a line for each kind of call, the median over the functions."""
+    """What a call on one element costs each provider: a line for each kind of call, the median over the cells."""
     passes = distinct(m.cell.pass_ for m in run.calls)
     found: dict[str, dict[str, list[float]]] = {}
     for m in run.calls:
@@ -126,7 +126,7 @@ def calls(run: Run) -> Table:
     columns = (
         Column("a call on one element", align="left"),
         *(Column(f"{pass_}\n{what}", "us") for pass_ in passes for what in ("median", "range")),
-        Column("functions"),
+        Column("cells"),
     )
     counts = (str(max(len(times) for times in by_pass.values())) for by_pass in found.values())
     return Table("", columns, tuple((*row, count) for row, count in zip(rows, counts, strict=True)))

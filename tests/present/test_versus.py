@@ -8,9 +8,10 @@ from dataclasses import replace
 
 import pytest
 
+from actbench.bench import statistics
 from actbench.bench.run import OURS, Contender, Run, save_run
 from actbench.peers.base import Description
-from actbench.present import output, published, runs, versus
+from actbench.present import output, published, quantity, runs, versus
 
 # A peer's time by ours, and whether it allocates; "c" is as fast as ours, give or take.
 PEERS = {"a": (2.0, True), "b": (1.5, False), "c": (1.0, True)}
@@ -145,3 +146,32 @@ def test_a_run_without_peers_is_shown_as_before(make_run) -> None:
     text = runs.markdown(make_run())
     assert "best of them" not in text
     assert "Every call" not in text
+
+
+def test_what_a_call_costs_is_a_line_for_each_kind_of_call(make_run) -> None:
+    run = beside_peers(make_run(["relu", "tanh"], sizes=(1, 1000)))
+    table = versus.calls(run)
+    assert [row[0] for row in table.rows] == ["actbench", "actbench out=", "a", "b out=", "c"]
+    forward = [m for m in run.calls if m.cell.pass_ == "forward"]
+    times = sorted(m.contenders[0].median_ns for m in forward)
+    middle, low, high = (
+        quantity.number(t / 1000) for t in (statistics.median(times).value, times[0], times[-1])
+    )
+    assert table.rows[0][1:3] == (middle, f"{low}..{high}")
+    assert {row[-1] for row in table.rows} == {str(len(forward))}
+
+
+def test_cells_of_one_element_are_in_no_ranking(make_run) -> None:
+    with_calls = beside_peers(make_run(["relu"], sizes=(1, 1000)))
+    without = replace(with_calls, cells=with_calls.sized)
+    assert len(with_calls.cells) > len(without.cells)
+    for table in (versus.standings, versus.by_function):
+        assert table(with_calls) == table(without)
+
+
+def test_every_library_says_its_build_and_one_that_takes_no_part_says_why(few: Run) -> None:
+    peers = {**few.peers, "d": Description.of_fault("was ended by SIGSEGV")}
+    rows = {row[0]: row for row in versus.libraries(replace(few, peers=peers)).rows}
+    assert rows["a"][1:] == ("1.0", "-", "-", "-", "unknown")
+    assert rows["d"][2] == "left out: was ended by SIGSEGV"
+    assert "numba" in rows
