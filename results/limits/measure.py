@@ -33,6 +33,7 @@ from actbench.bench.config import Config
 from actbench.bench.machine import this_machine
 from actbench.bench.plan import expand
 from actbench.bench.run import Measurement, Store, load_run
+from actbench.bench.session import Session
 from actbench.bench.statistics import ratio
 from actbench.catalog.registry import declarations
 from actbench.kernels import function
@@ -151,10 +152,11 @@ def measure(
     config = Config.model_validate(options)
     if data is not None:
         config = config.model_copy(update={"sizes": (data.size,), "dtypes": (data.dtype.name,)})
-    start = runner.begin([f.name for f in functions], config, command="measure", peers=peers)
+    start = runner.begin([f.name for f in functions], config, command="measure")
     with tempfile.TemporaryDirectory() as folder:
         plan = expand(functions, config)
-        return runner.run(plan, config, start, Store(folder), data=data, peers=peers).cells
+        bench = Session(config, peers=peers, data=data)
+        return runner.run(plan, config, start, Store(folder), bench).cells
 
 
 def rows_and_sequences(peers: Sequence[Peer], **options: Any) -> Iterator[Row]:
