@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from itertools import cycle, islice
 from math import ceil, inf, log10
 from random import Random
@@ -29,18 +28,24 @@ class Arm:
     """One side of a comparison: the calls that take turns in its slices.
 
     One call is the warm state: its buffers are touched before every slice. Several take turns, so
-    that each finds its buffers evicted. `empty` is a call of the same signature that does nothing;
-    `settle` waits, after each slice, until the arm's own threads have left the cores to the next.
+    that each finds its buffers evicted. `empty` is a call of the same signature that does nothing,
+    whose cost is subtracted; without it nothing is. `settles_s` is how long the arm's own threads
+    keep the cores busy after a slice, which is waited for.
     """
 
     def __init__(
-        self, name: str, calls: Sequence[Call], empty: Call | None = None, settle: Call | None = None
+        self, name: str, calls: Sequence[Call], empty: Call | None = None, settles_s: float = 0.0
     ) -> None:
         self.name = name
-        self.settle = settle or _nothing
+        self.settles_s = settles_s
         self.calls: Iterator[Call] = cycle(calls)
         self.warm = len(calls) == 1
-        self.empty: Iterator[Call] = cycle([empty or _nothing] * len(calls))
+        self.empty: Iterator[Call] | None = cycle([empty] * len(calls)) if empty else None
+
+    def settle(self) -> None:
+        """Wait until the next arm has the cores to itself."""
+        if self.settles_s:
+            time.sleep(self.settles_s)
 
 
 class ArmError(Exception):
@@ -61,12 +66,9 @@ class Timing:
     tick_ns: float  # what the timer's step means for one call
 
 
-def _nothing() -> None: ...
-
-
-def settling(seconds: float, threads: int) -> Call | None:
-    """A wait for threads that keep their cores busy so long after a call; None where there is but one."""
-    return partial(time.sleep, seconds) if threads > 1 and seconds else None
+def settling(seconds: float, threads: int) -> float:
+    """The wait for threads that keep their cores busy so long after a call: none where there is but one."""
+    return seconds if threads > 1 else 0.0
 
 
 def time_slice(calls: Iterator[Call], loops: int, timer: Timer) -> int:
@@ -139,7 +141,8 @@ def interleave(
                 arm, part = arms[i], min(loops[i], _EMPTY_CALLS)
                 turn(arm)
                 with _blame(arm):
-                    empties[i].append(time_slice(arm.empty, part, timer) / part)
+                    if arm.empty:
+                        empties[i].append(time_slice(arm.empty, part, timer) / part)
                     if prepared[i][1]:
                         time_slice(arm.calls, 1, timer)
                     times[i].append(time_slice(arm.calls, loops[i], timer))
@@ -150,7 +153,7 @@ def interleave(
             if done >= MINIMUM_ROUNDS and with_another > allowance_ns:
                 break
     return tuple(
-        _timing(raw, n, median(empty).value, step_ns)
+        _timing(raw, n, median(empty).value if empty else 0.0, step_ns)
         for raw, n, empty in zip(times, loops, empties, strict=True)
     )
 

@@ -66,7 +66,7 @@ def enter(
     if _takes_out(function, cell, workloads[0]):
         calls[False] = [partial(_ours(function, cell, w), out=w.arrays["out"]) for w in workloads]
     rest = settling(pool.SETTLES_S, cell.threads)
-    ours = [Entry(Contender(OURS, made), Arm(OURS, c, settle=rest)) for made, c in calls.items()]
+    ours = [Entry(Contender(OURS, made), Arm(OURS, c, settles_s=rest)) for made, c in calls.items()]
     return [*ours, *theirs]
 
 
@@ -133,7 +133,7 @@ def _peer_entry(
     if not error <= _EXPLAINED[cell.dtype]:
         note = f"its values differ by {error:.2g} of the largest one"
         return Entry(replace(contender, error=_finite(error), mismatch=True, note=note))
-    arm = Arm(contender.label, [p.call for p in prepared], settle=settling(peer.settles_s, cell.threads))
+    arm = Arm(contender.label, [p.call for p in prepared], settles_s=settling(peer.settles_s, cell.threads))
     return Entry(replace(contender, error=error), arm)
 
 

@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field
 from actbench.catalog.declaration import Declaration
 from actbench.catalog.errors import InfeasibleError, UsageError
 from actbench.kernels.workload import Compilation, Workload
+from actbench.peers.base import PASSES as COMPARED
 
 if TYPE_CHECKING:
     from actbench.bench.config import Config
@@ -127,19 +128,19 @@ def _size(text: str) -> Decimal | None:
 def expand(functions: Sequence[Function], config: Config, *, synthetic: bool = True) -> Plan:
     """The plan that the functions and the configuration span, without the passes that one lacks.
 
-    Against peers, on `synthetic` data, each pass has a cell of one element too, in one dtype and the fewest threads:
-    what a call costs.
+    Against peers, on `synthetic` data, each pass that they have has a cell of one element too, in one dtype and the
+    fewest threads: what a call costs.
     Raises UsageError where nothing is left.
     """
     passes = tuple(dict.fromkeys(config.passes))
     calls = [(config.dtypes[0], 1, min(config.threads), "warm")] if config.against and synthetic else []
-    spans = dict.fromkeys([*calls, *product(config.dtypes, config.sizes, config.threads, config.caches)])
+    spans = list(product(config.dtypes, config.sizes, config.threads, config.caches))
     cells = tuple(
         Cell(function.name, pass_, dtype, size, threads, cache)
         for function in functions
         for pass_ in passes
         if pass_ in function.passes
-        for dtype, size, threads, cache in spans
+        for dtype, size, threads, cache in dict.fromkeys([*(calls if pass_ in COMPARED else ()), *spans])
     )
     if not cells:
         has = "; ".join(f"{f.name} has {', '.join(f.passes)}" for f in functions[:3])

@@ -254,7 +254,8 @@ def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
 
 def _line(record: Any) -> str:
     plain = _adapter(record.__class__).dump_python(record, mode="json", by_alias=True)
-    return json.dumps(plain, separators=(",", ":"), ensure_ascii=False)
+    # ASCII, so that a line that is cut short by a full disk is still text.
+    return json.dumps(plain, separators=(",", ":"))
 
 
 def dump_run(run: Run) -> str:
@@ -316,7 +317,7 @@ def _parse(text: str, source: Path) -> Any:
 
 def _parse_journal(text: str, source: Path) -> Any:
     # What stands behind the last line end was cut short when the process was killed.
-    lines = [_parse(line, source) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    lines = [_parse(line, source) for line in text.split("\n")[:-1]]
     if not lines or not isinstance(lines[0], dict):
         raise InputFileError(f"{source} is not a run: its first line is incomplete")
     header, records = lines[0], lines[1:]
@@ -350,7 +351,9 @@ class Store:
             self._journal = FileIO(partial, "w")
             for record in records:
                 self._append(_line(record))
+            self._end()  # an open file cannot be replaced everywhere
             partial.replace(journal)
+            self._journal = FileIO(journal, "a")
         except OSError as error:
             self._end()
             with suppress(OSError):

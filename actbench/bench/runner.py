@@ -23,7 +23,7 @@ from actbench.bench.config import Config
 from actbench.bench.machine import Machine, available_memory, this_machine, versions
 from actbench.bench.plan import Cell, Plan, check_memory
 from actbench.bench.run import SCHEMA, Input, Measurement, Roof, Run, Skipped, Store, load_run
-from actbench.bench.session import Bench, Lookup, memory_of
+from actbench.bench.session import Bench, Lookup, LostError, memory_of
 from actbench.catalog.errors import ActbenchError, OutputError, UsageError
 from actbench.peers.base import Description
 
@@ -160,12 +160,16 @@ class _Record:
         return run
 
 
+def _threads(count: int) -> str:
+    return f"{count} thread{'s' if count > 1 else ''}"
+
+
 def _measured(bench: Bench, cell: Cell, allowance_ns: float) -> Measurement | Skipped:
     try:
         return bench.measure(cell, allowance_ns)
     except Exception as error:
-        expected = isinstance(error, ActbenchError)
-        reason = str(error) if expected else f"{type(error).__name__}: {error}"
+        expected = isinstance(error, ActbenchError) and not isinstance(error, LostError)
+        reason = str(error) if isinstance(error, ActbenchError) else f"{type(error).__name__}: {error}"
         return Skipped(cell.key, " ".join(reason.split()), not expected)
 
 
@@ -173,12 +177,11 @@ def _roofs(cells: Sequence[Cell], bench: Bench, progress: Progress) -> tuple[Roo
     counts = sorted({cell.threads for cell in cells})
     found: list[Roof] = []
     for count in counts:
-        progress(
-            Event(
-                "measure", f"the machine's roofs in {count} thread{'s' if count > 1 else ''}", 0, len(cells)
-            )
-        )
-        found += bench.roofs(count)
+        progress(Event("measure", f"the machine's roofs in {_threads(count)}", 0, len(cells)))
+        try:
+            found += bench.roofs(count)
+        except Exception as error:  # cells are worth more than what they are drawn under
+            progress(Event("note", f"no roofs in {_threads(count)}: {error}"))
     return tuple(found)
 
 
@@ -270,7 +273,10 @@ def _difference(earlier: Run, start: Run) -> str | None:
             return f"its {key} was {_plain(before)}, now it is {_plain(now)}"
     if (earlier.input and earlier.input.sha256) != (start.input and start.input.sha256):
         return "its --input was another"
-    before, now = ({**r.versions, **{k: d.version for k, d in r.peers.items()}} for r in (earlier, start))
+    before, now = (
+        {**r.versions, **{k: "left out" if d.fault else d.version for k, d in r.peers.items()}}
+        for r in (earlier, start)
+    )
     for package in before | now:
         if before.get(package) != now.get(package):
             return f"{package} was {before.get(package)}, now it is {now.get(package)}"

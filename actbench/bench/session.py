@@ -21,7 +21,7 @@ from actbench.bench.machine import Machine, available_memory, this_machine
 from actbench.bench.plan import Cell, Function
 from actbench.bench.roofline import roofs
 from actbench.bench.run import OURS, Check, Contender, Input, Measurement, Roof
-from actbench.catalog.errors import InfeasibleError
+from actbench.catalog.errors import ActbenchError, InfeasibleError
 from actbench.kernels import threads as pool
 from actbench.kernels.workload import Workload
 from actbench.peers.base import Description, Peer
@@ -48,8 +48,16 @@ class Bench(Protocol):
         ...
 
     def measure(self, cell: Cell, allowance_ns: float) -> Measurement:
-        """The cell's timings; raises what its function raises."""
+        """The cell's timings; raises what its function raises, LostError where it ends the process."""
         ...
+
+
+class LostError(ActbenchError):
+    """The process that measures is gone; ``peer`` is the one to blame, "" where it was ours."""
+
+    def __init__(self, peer: str, reason: str) -> None:
+        super().__init__(f"{peer or 'the process that measures'} {reason}")
+        self.peer, self.reason = peer, reason
 
 
 def no_watch(provider: str) -> None:
@@ -153,7 +161,7 @@ class Session:
             offsets={name: a.ctypes.data % _PAGE for name, a in first.arrays.items()},
             command=self._command(cell),
             contenders=contenders,
-            flops=round(function.flops(cell.pass_, cell.dtype), 2) if self.config.roofline else None,
+            flops=self._flops(function, cell),
         )
 
     def _race(
@@ -163,7 +171,8 @@ class Session:
         timed = {entry.arm: entry for entry in entries if entry.arm}
         theirs = {a: e.contender.provider for a, e in timed.items() if e.contender.provider != OURS}
         racing = (*arms, *timed)
-        planned = self.config.rounds * self.config.slice * 1e9 * len(racing)
+        round_s = sum(self.config.slice + arm.settles_s / _LONGEST for arm in racing)
+        planned = self.config.rounds * round_s * 1e9
         begun = self.timer()
         try:
             timings = interleave(
@@ -192,6 +201,15 @@ class Session:
             for e in entries
         )
 
+    def _flops(self, function: Function, cell: Cell) -> float | None:
+        """None where they were not asked for, or where this Numba's code cannot be made to count."""
+        if not self.config.roofline:
+            return None
+        try:
+            return round(function.flops(cell.pass_, cell.dtype), 2)
+        except Exception:  # the cell's times are there already, and worth more
+            return None
+
     def _check(self, function: Function, cell: Cell) -> Check | None:
         if self.data is None:
             return None
@@ -205,4 +223,5 @@ class Session:
             command = command.replace(ours, f"--input {shlex.quote(source.path)}")
         command += "".join(f" --from {shlex.quote(path)}" for path in self.declared_in)
         command += f" --against {','.join(peer.name for peer in self.peers)}" if self.peers else ""
+        command += " --roofline" if config.roofline else ""
         return f"{command} --rounds {config.rounds} --slice {config.slice * 1e3:g}ms --seed {config.seed}"

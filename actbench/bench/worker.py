@@ -12,10 +12,11 @@ import os
 import pickle
 import signal
 import sys
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -27,8 +28,7 @@ from actbench.bench.config import Config
 from actbench.bench.machine import available_memory
 from actbench.bench.plan import Cell
 from actbench.bench.run import Input, Measurement, Roof
-from actbench.bench.session import Bench, Session, Watch, no_watch
-from actbench.catalog.errors import ActbenchError
+from actbench.bench.session import Bench, LostError, Session, Watch, no_watch
 from actbench.peers.base import Description
 
 _LOOKS_S = 0.2
@@ -66,14 +66,6 @@ class Setup:
         )
 
 
-class LostError(ActbenchError):
-    """The process is gone, with what it had to do; ``peer`` is the one to blame, "" where it was ours."""
-
-    def __init__(self, peer: str, reason: str) -> None:
-        super().__init__(f"{peer or 'the process that measures'} {reason}")
-        self.peer, self.reason = peer, reason
-
-
 class Isolated:
     """A bench whose sessions run in processes of their own, one after the other."""
 
@@ -108,6 +100,8 @@ class Isolated:
             try:
                 found[name] = self._in(min(self._setup.config.threads), "describe", name)
             except LostError as lost:
+                if lost.peer != name:
+                    raise
                 found[name] = Description.of_fault(lost.reason)
         working = tuple(name for name, description in found.items() if not description.fault)
         if working != self._setup.peers:
@@ -120,12 +114,15 @@ class Isolated:
         return found
 
     def measure(self, cell: Cell, allowance_ns: float) -> Measurement:
-        without = dict(self._out)
+        without, used = dict(self._out), self._process is not None
         while True:
             try:
                 measurement: Measurement = self._in(cell.threads, "measure", cell, allowance_ns, without)
                 return measurement
             except LostError as lost:
+                if not lost.peer and used:
+                    used = False  # what earlier cells left behind may have been too much: once more, from nothing
+                    continue
                 if lost.peer not in self._setup.peers or lost.peer in without:
                     raise
                 without[lost.peer] = lost.reason
@@ -179,12 +176,16 @@ class Isolated:
 
     def _start(self) -> None:
         self._name.value = b""
-        self._pipe, theirs = self._context.Pipe()
-        self._process = self._context.Process(
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(
             target=_serve, args=(theirs, self._setup, self._turns, self._name), daemon=True
         )
-        self._process.start()
+        with (
+            _interrupts_ignored()
+        ):  # by the child too, from its first moment: Ctrl-C is the parent's to answer
+            process.start()
         theirs.close()
+        self._pipe, self._process = ours, process
 
     def _joined(self) -> int | None:
         self._process.join(5)
@@ -218,6 +219,18 @@ def _ending(code: int | None) -> str:
     return f"ended the process with code {code}"
 
 
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # no other may say so
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _resident(pid: int) -> int | None:
     """The bytes of memory that a process has; None where the system does not tell."""
     try:
@@ -230,7 +243,6 @@ def _serve(pipe: Connection, setup: Setup, turns: Any, name: Any) -> None:
     """Answer the parent's requests until it is gone."""
     from actbench.catalog.registry import load_file
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     os.dup2(2, 1)  # stdout is for data, whatever a library likes to print
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)

@@ -393,7 +393,7 @@ class ClassificationLoss(Loss):
         )
 
     def _pass_kernel(self, pass_: str, dtype: np.dtype[Any]) -> Sharable:
-        body = self._pass(pass_)[1]
+        body, dtype = self._pass(pass_)[1], compute_dtype(dtype)
         params = self.row_params(self.declaration.numbers(self.declaration.defaults), dtype)
         scale = (dtype.type(1),) if pass_ == "backward" else ()
         return self._row_kernel(pass_, body, dtype, np.zeros(1, np.int64), (*scale, *params))
@@ -606,6 +606,7 @@ class SequenceLoss(Loss):
 
     def _pass_kernel(self, pass_: str, dtype: np.dtype[Any]) -> Sharable:
         template, body = self._pass(pass_)
+        dtype = compute_dtype(dtype)
         params = self.row_params(self.declaration.numbers(self.declaration.defaults), dtype)
         return self._sequence_kernel(template, body, dtype, params)
 

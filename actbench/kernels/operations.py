@@ -27,12 +27,17 @@ _BEGIN = re.compile(r"define |[\w.$-]+:|\"[^\"]+\":")
 _END = re.compile(r"  (?:br|ret|switch|unreachable|indirectbr)\b")
 
 
+_TOTALS: list[c_int64] = []
+"""Of all that count: what is compiled stays in the process, and so must the number that it adds to."""
+
+
 class Counting:
     """A kernel again, whose calls also add up the floating-point operations that they do in ``value``."""
 
     def __init__(self, kernel: Kernel) -> None:
         self._total = c_int64(0)
-        self.entry = _rebuilt(kernel, addressof(self._total))
+        _TOTALS.append(self._total)
+        self.entry = _rebuilt(kernel, addressof(self._total), f"counting{len(_TOTALS)}")
         """Takes and returns what the kernel's own entry does."""
 
     @property
@@ -52,11 +57,11 @@ def kept(kernel: Kernel, count: Callable[[Kernel], float]) -> float:
     return counted
 
 
-def _rebuilt(kernel: Kernel, address: int) -> Callable[..., Any]:
-    """The kernel's code once more, counting at an address, under symbols of its own."""
+def _rebuilt(kernel: Kernel, address: int, suffix: str) -> Callable[..., Any]:
+    """The kernel's code once more, counting at an address, under symbols that nothing else in the process has."""
     (made,) = kernel.dispatcher.overloads.values()
     described = copy.copy(made.fndesc)
-    described.mangled_name += "counting"
+    described.mangled_name += suffix
     text = str(made.library._get_module_for_linking())
     for of in ("llvm_func_name", "llvm_cpython_wrapper_name"):
         text = text.replace(f"@{getattr(made.fndesc, of)}", f"@{getattr(described, of)}")

@@ -220,6 +220,7 @@ class Rowwise(Remembering):
 
     def _pass_kernel(self, pass_: str, dtype: np.dtype[Any]) -> Sharable:
         template, body = self._pass(pass_)
+        dtype = compute_dtype(dtype)
         return self._row_kernel(template, body, dtype, self.row_params(self._values({}), dtype))
 
     def _workload(self, order: Order) -> Workload:

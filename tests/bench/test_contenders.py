@@ -15,10 +15,10 @@ from actbench.bench.config import Config
 from actbench.bench.contenders import difference, enter
 from actbench.bench.plan import Cell
 from actbench.bench.run import Contender, Run, load_run
-from actbench.bench.session import no_watch
+from actbench.bench.session import LostError, no_watch
 from actbench.catalog.errors import UsageError
 from actbench.kernels import threads as pool
-from actbench.peers.base import DifferentFunctionError
+from actbench.peers.base import Description, DifferentFunctionError
 
 
 @pytest.fixture
@@ -201,3 +201,32 @@ def test_whose_turn_it_is_is_told(bench: Bench) -> None:
 )
 def test_difference(values: list, reference: list, expected: float) -> None:
     assert difference(np.array(values, float), np.array(reference, float)) == expected
+
+
+def test_waiting_for_threads_takes_no_rounds_away(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    # 20 ms after each slice of 1: without room for that, every cell would have the fewest rounds.
+    monkeypatch.setattr("time.sleep", lambda seconds: bench.clock.work(1e9 * seconds))
+    monkeypatch.setattr(FakePeer, "settles_s", 0.02)
+    bench.config = bench.config.model_copy(update={"threads": (2,), "rounds": 30})
+    run = raced(bench, FakePeer(bench.clock, threads=2))
+    assert len(run.cells[0].samples_ns) == 30
+
+
+def test_a_process_that_was_lost_is_a_failure(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(self: object, cell: Cell, allowance_ns: float) -> None:
+        raise LostError("", "was ended by SIGSEGV")
+
+    monkeypatch.setattr("actbench.bench.session.Session.measure", lost)
+    assert {(s.reason, s.failed) for s in bench.run().skipped} == {
+        ("the process that measures was ended by SIGSEGV", True)
+    }
+
+
+def test_a_peer_that_was_left_out_is_not_resumed_without_a_word(bench: Bench) -> None:
+    raced(bench, FakePeer(bench.clock))
+    path = bench.folder / "run.json"
+    path.write_text(path.read_text().replace('"complete":true', '"complete":false'))
+    start = bench.start()
+    out = replace(start, peers={"fake": Description.of_fault("was ended by SIGSEGV")})
+    with pytest.raises(UsageError, match="fake was 1, now it is left out"):
+        runner.resume(bench.folder.parent, out)

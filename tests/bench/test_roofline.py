@@ -123,3 +123,22 @@ def test_no_roofs_unless_asked(bench: Bench) -> None:
 def test_second_levels_are_a_cores_own_and_the_last_is_shared() -> None:
     assert roofline._levels(MACHINE, 2)["L1d"] == 2 * roofline._levels(MACHINE, 1)["L1d"]
     assert roofline._levels(MACHINE, 2)["L3"] == roofline._levels(MACHINE, 1)["L3"]
+
+
+def test_cells_that_are_mostly_call_tell_nothing_of_the_arithmetic(bench: Bench) -> None:
+    noise = cell(16, 0.001, 0.9, flags=("call-bound",))
+    run = replace(bench.start(), cells=(noise, cell(1000, 1.0, 0.2)))
+    assert bounds(run) == {noise.cell.key: "call", run.cells[1].cell.key: "compute"}
+
+
+def test_roofs_and_counts_that_fail_cost_no_cell(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr("actbench.bench.session.roofs", fail)
+    for function in bench.functions.values():
+        monkeypatch.setattr(function, "flops", fail)
+    bench.config = Config.model_validate({"size": (1000,), "dtype": "float32", "roofline": True})
+    run = bench.run()
+    assert (len(run.cells), run.roofs, {m.flops for m in run.cells}) == (4, (), {None})
+    assert [e.text for e in bench.events if e.stage == "note"] == ["no roofs in 1 thread: no room"]

@@ -118,14 +118,22 @@ def test_a_peer_that_does_not_survive_its_description_takes_no_part() -> None:
     assert "--against good " in found.command
 
 
-def test_what_ends_in_our_own_code_is_no_peers_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    isolated, _ = bench("good")
+def test_a_process_that_ends_without_a_peers_fault_gets_a_second_chance() -> None:
+    isolated, told = bench("good")
     with isolated:
         isolated.descriptions()
         isolated._process.kill()
-        with pytest.raises(LostError, match="the process that measures was ended by SIGKILL"):
-            isolated.measure(cell(), inf)
-        assert standing(isolated.measure(cell(), inf)) == {"good": "timed"}, "the next cell has a new process"
+        assert standing(isolated.measure(cell(), inf)) == {"good": "timed"}
+    assert told == []
+
+
+def test_what_ends_in_our_own_code_is_no_peers_fault(tmp_path: Path) -> None:
+    (tmp_path / "my.py").write_text("import os\nos._exit(7)\n")
+    isolated = Isolated(Setup(CONFIG, ("good",), declared_in=(str(tmp_path / "my.py"),)), print)
+    with isolated:
+        for ask in (isolated.descriptions, lambda: isolated.measure(cell(), inf)):
+            with pytest.raises(LostError, match="the process that measures ended the process with code 7"):
+                ask()
 
 
 def test_another_number_of_threads_has_another_process() -> None:

@@ -68,6 +68,15 @@ def test_counting_changes_no_result(name: str) -> None:
     assert counting.value > before
 
 
+def test_two_that_count_one_kernel_count_apart() -> None:
+    f = kernels.bind(actbench.get("tanh").declaration)
+    sharable = f._pass_kernel("forward", np.dtype("float32"))
+    first, second = (Counting(sharable.kernel(False)) for _ in range(2))
+    sharable.alone = second.entry
+    f.workload("forward", "float32", 1000).call()
+    assert (first.value, second.value > 0) == (0, True)
+
+
 def _result(work: Any) -> Any:
     found = work.call()
     return np.asarray(work.arrays.get("out", found)).copy()
@@ -88,3 +97,10 @@ def test_a_count_is_kept_beside_its_kernel(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(operations, "Counting", never)
     assert kernels.bind(f.declaration).flops("forward", "float64") == first
+
+
+@pytest.mark.parametrize("name", ["softmax", "cross_entropy", "ctc", "mse", "gelu"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_formats_of_16_bits_are_counted_in_the_one_they_are_worked_out_in(name: str, dtype: str) -> None:
+    counts = [actbench.get(name).flops("forward", d) for d in (dtype, "float32")]
+    assert counts[0] > 0.5 * counts[1] > 0
