@@ -103,4 +103,5 @@ def test_a_count_is_kept_beside_its_kernel(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_formats_of_16_bits_are_counted_in_the_one_they_are_worked_out_in(name: str, dtype: str) -> None:
     counts = [actbench.get(name).flops("forward", d) for d in (dtype, "float32")]
-    assert counts[0] > 0.5 * counts[1] > 0
+    # Polynomials for 11 bits are shorter than those for 24, but not by more than that.
+    assert counts[0] > 0.25 * counts[1] > 0
