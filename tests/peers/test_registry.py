@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -9,7 +10,9 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from types import ModuleType
 from typing import get_type_hints
 
@@ -21,6 +24,7 @@ from actbench.catalog.errors import UsageError
 from actbench.cli.audit import audit
 from actbench.cli.bench import bench
 from actbench.peers import jax_jit, onnx_runtime
+from actbench.peers import threads as tasks
 from actbench.peers.base import Description, Peer, Prepared, Request, Tables
 from actbench.peers.threads import started
 
@@ -235,6 +239,33 @@ def test_threads_that_started_are_told_from_those_before() -> None:
     if names is None:
         pytest.skip("the system does not list a process's threads")
     assert len(names) == 3
+
+
+def test_a_thread_is_known_by_the_name_that_it_gives_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def name(task: str, text: str) -> None:
+        (tmp_path / task).mkdir(exist_ok=True)
+        (tmp_path / task / "comm").write_text(f"{text}\n")
+
+    def work() -> None:
+        for task in ("2", "3"):
+            name(task, "python")
+
+    later = iter([partial(name, "2", "pool"), partial(name, "3", "clock")])
+    monkeypatch.setattr(tasks, "_TASKS", tmp_path)
+    monkeypatch.setattr(tasks.time, "sleep", lambda seconds: next(later, object)())
+    name("1", "python")
+    assert sorted(started(work) or ()) == ["clock", "pool"]
+
+
+def test_threads_that_never_settle_are_read_for_so_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = itertools.count()
+    monkeypatch.setattr(tasks, "_TASKS", tmp_path)
+    monkeypatch.setattr(tasks.time, "sleep", lambda seconds: (tmp_path / str(next(numbers))).mkdir())
+    assert len(started(lambda: None) or ()) == next(numbers) < 100
 
 
 def test_tensorflow_keeps_its_threads_and_its_peace_and_changes_no_settings() -> None:
