@@ -14,7 +14,7 @@ from functools import partial
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
@@ -215,6 +215,32 @@ def test_the_threads_of_a_pool_are_counted(
         pytest.skip(peer.missing())
     monkeypatch.setattr(module, "started", lambda work: threads)
     assert peer.set_threads(2) == count
+
+
+def test_onnx_runtimes_threads_spin_from_call_to_call_and_not_beyond_the_wait_for_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    peer = type(registry.peers()["onnxruntime"])()
+    if not peer.available():
+        pytest.skip(peer.missing())
+    import onnxruntime
+
+    sessions, create = [], onnxruntime.InferenceSession
+
+    def keep(*args: Any, **kwargs: Any) -> Any:
+        sessions.append(create(*args, **kwargs))
+        return sessions[-1]
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", keep)
+    peer.set_threads(2)
+    assert peer.prepare(Request("relu", "forward", {}, {"x": np.ones(1 << 16, np.float32)}, out=True))
+    options = sessions[-1].get_session_options()
+    assert options.intra_op_num_threads == 2
+    bound_us = int(options.get_session_config_entry("session.intra_op.spin_duration_us"))
+    assert 0 < 2.7e-6 * bound_us < peer.settles_s  # 2.7 times the bound was the longest that was seen
+    for name in ("session.force_spinning_stop", "session.intra_op.allow_spinning"):
+        with pytest.raises(RuntimeError):  # is not set
+            options.get_session_config_entry(name)
 
 
 class Pool:
