@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 CPU = "sys/devices/system/cpu"
 _GROUPS = "sys/fs/cgroup"
-_MEMORY_LIMITS = (  # version 2, then 1
-    (f"{_GROUPS}/memory.max", f"{_GROUPS}/memory.current"),
-    (f"{_GROUPS}/memory/memory.limit_in_bytes", f"{_GROUPS}/memory/memory.usage_in_bytes"),
+_MEMORY_GROUPS = (  # version 2, then 1: limit, use, and what of that is the cache of files not read of late
+    (_GROUPS, "memory.max", "memory.current", "inactive_file"),
+    (f"{_GROUPS}/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
 
 
@@ -102,15 +103,29 @@ class System:
         boost = self.read(f"{CPU}/cpufreq/boost")
         return None if boost is None else boost == "1"
 
+    def total_memory(self) -> int | None:
+        """The bytes that there are, within the control group's limit."""
+        kilobytes = self.field("proc/meminfo", "MemTotal")
+        limits = [] if kilobytes is None else [1024 * kilobytes]
+        limits += [most for most, _ in self._memory_groups()]
+        return min(limits, default=None)
+
     def available_memory(self) -> int | None:
         """The bytes that may still be allocated without swapping, within the control group's limit."""
         kilobytes = self.field("proc/meminfo", "MemAvailable")
         limits = [] if kilobytes is None else [1024 * kilobytes]
-        for limit, usage in _MEMORY_LIMITS:
-            most, used = self.number(limit), self.number(usage)  # "max" is no limit
-            if most is not None and used is not None:
-                limits.append(max(0, most - used))
+        limits += [max(0, most - used) for most, used in self._memory_groups()]
         return min(limits, default=None)
+
+    def _memory_groups(self) -> Iterator[tuple[int, int]]:
+        """The limits of control groups for memory, and the bytes in use that are not to be had for the asking."""
+        for folder, limit, usage, cache in _MEMORY_GROUPS:
+            # Where there is no limit, "max" stands.
+            most, used = self.number(f"{folder}/{limit}"), self.number(f"{folder}/{usage}")
+            if most is not None and used is not None:
+                # Every file that was read counts as used until something else needs the room.
+                cached = self.field(f"{folder}/memory.stat", cache) or 0
+                yield most, max(0, used - cached)
 
     def quota(self) -> Quota | None:
         """The narrowest limit on the CPUs of this process's control groups; None where there is none."""

@@ -26,7 +26,8 @@ class Moment:
     runnable: int | None
     """Processes that run or could run, beside this one."""
     throttled: int | None
-    hot: int | None
+    hot: Mapping[str, int]
+    """How often it has been too hot, by counter: each CPU has one for its core and one for its package."""
     swapped: int | None
 
 
@@ -34,15 +35,16 @@ def moment(system: System, clock: Timer, own: Timer) -> Moment:
     """The counters now."""
     pages = [system.field("proc/vmstat", name) for name in ("pswpin", "pswpout")]
     running = re.search(r"\b(\d{1,9})/\d+", system.read("proc/loadavg") or "")
-    counts = map(system.number, system.paths(f"{CPU}/cpu*/thermal_throttle/*_throttle_count"))
-    hot = [count for count in counts if count is not None]
+    hot = {
+        path: system.number(path) for path in system.paths(f"{CPU}/cpu*/thermal_throttle/*_throttle_count")
+    }
     return Moment(
         ns=clock(),
         own_ns=own(),
         ticks=_ticks(system.read("proc/stat") or ""),
         runnable=max(0, int(running[1]) - 1) if running else None,
         throttled=system.throttled(),
-        hot=sum(hot) if hot else None,
+        hot={path: count for path, count in hot.items() if count is not None},
         swapped=sum(p for p in pages if p is not None) if any(p is not None for p in pages) else None,
     )
 
@@ -81,6 +83,21 @@ class Interval:
         idle = (ticks[_IDLE] + ticks[_WAITING] + ticks[_STOLEN] for ticks in spent)
         busy = sum(1 - apart / sum(ticks) for apart, ticks in zip(idle, spent, strict=True))
         return max(0.0, busy - (self.after.own_ns - self.before.own_ns) / elapsed)
+
+    @property
+    def hot(self) -> int | None:
+        """How often a core or package was too hot: of the one that was so most often.
+
+        Every CPU of a package counts the same event, and what heats a core may heat its package too: a sum over all
+        would count it many times.
+        """
+        before, after = self.before.hot, self.after.hot
+        return max((max(0, after[path] - before[path]) for path in before if path in after), default=None)
+
+    @property
+    def hot_ever(self) -> int | None:
+        """The same since the machine was started."""
+        return max(self.after.hot.values(), default=None)
 
     @property
     def runnable(self) -> int | None:

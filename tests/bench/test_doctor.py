@@ -21,9 +21,10 @@ from actbench.bench.doctor import Diagnosis, Sources, examine
 from actbench.bench.system import CPU
 
 CLOCKS = "sys/devices/system/clocksource/clocksource0"
+MOST = "since the start, at the core or package with most"
 PAGES = "sys/kernel/mm/transparent_hugepage"
 QUIET = {  # a desktop that was told to be quiet
-    "proc/cpuinfo": "model name : Test CPU\nflags : fpu sse2\n",
+    "proc/cpuinfo": "model name : Test CPU\nflags : fpu tsc sse2\n",
     "proc/loadavg": "0.10 0.10 0.10 1/300 4711\n",
     "proc/meminfo": "MemTotal: 16000000 kB\nMemAvailable: 12000000 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\n",
     "proc/self/cgroup": "0::/\n",
@@ -206,12 +207,6 @@ DISTURBED = {  # name: files, environment, what is read, command
         99 * 1024,
         "",
     ),
-    "swap": (
-        {"proc/meminfo": "MemTotal: 900 kB\nMemAvailable: 200 kB\nSwapTotal: 300 kB\nSwapFree: 200 kB\n"},
-        {},
-        100 * 1024,
-        "sudo swapoff --all && sudo swapon --all",
-    ),
     "huge pages": (
         {f"{PAGES}/enabled": "always madvise [never]"},
         {},
@@ -348,18 +343,69 @@ def test_heat_is_what_happened_now(patient: Patient) -> None:
     count = f"{CPU}/cpu0/thermal_throttle/core_throttle_count"
     patient.files = {**QUIET, count: "12"}
     found = patient.finding("thermal throttling")
-    assert (found.state, found.value, found.detail) == ("fine", 0, "12 since the start")
+    assert (found.state, found.value, found.detail) == ("fine", 0, f"12 {MOST}")
     patient.after = {count: "15"}
     found = patient.finding("thermal throttling")
-    assert (found.state, found.value, found.detail) == ("disturbs", 3, "15 since the start")
+    assert (found.state, found.value, found.detail) == ("disturbs", 3, f"15 {MOST}")
+
+
+def test_heat_is_counted_once_for_all_cpus_that_tell_of_it(patient: Patient) -> None:
+    folders = [f"{CPU}/cpu{i}/thermal_throttle" for i in range(8)]
+    packages = [f"{folder}/package_throttle_count" for folder in folders]
+    cores = [f"{folder}/core_throttle_count" for folder in folders]
+    patient.files = {**QUIET, **dict.fromkeys(packages, "40"), **dict.fromkeys(cores, "7")}
+    patient.after = {**dict.fromkeys(packages, "42"), cores[3]: "8"}
+    found = patient.finding("thermal throttling")
+    assert (found.state, found.value, found.detail) == ("disturbs", 2, f"42 {MOST}")
+
+
+def test_memory_is_what_the_container_may_have(patient: Patient) -> None:
+    patient.files = QUIET | {
+        "proc/meminfo": f"MemTotal: {256 * 2**20} kB\nMemAvailable: {200 * 2**20} kB\n",
+        "sys/fs/cgroup/memory.max": str(4 * 2**30),
+        "sys/fs/cgroup/memory.current": str(2**29),
+    }
+    found = patient.finding("free memory")
+    assert (found.state, found.value, found.detail) == ("fine", 7 * 2**29, "88 % of all")
+    patient.files |= {"sys/fs/cgroup/memory.current": str(15 * 2**28)}
+    found = patient.finding("free memory")
+    assert (found.state, found.value, found.detail) == ("disturbs", 2**28, "6.2 % of all")
+
+
+def swapping(patient: Patient, free: int) -> None:
+    """Of 900 kB of swap so many are free, 200 of memory are, and 3 pages move."""
+    memory = f"MemTotal: 900 kB\nMemAvailable: 200 kB\nSwapTotal: 900 kB\nSwapFree: {free} kB\n"
+    patient.files = {**QUIET, "proc/meminfo": memory, "proc/vmstat": "pswpin 10\npswpout 20\n"}
+    patient.after = {"proc/vmstat": "pswpin 12\npswpout 21\n"}
+
+
+def test_swap_disturbs_where_pages_move(patient: Patient) -> None:
+    swapping(patient, free=800)
+    found = patient.finding("swap")
+    assert (found.state, found.value, found.detail) == ("disturbs", 100 * 1024, "3 pages moved")
+    assert found.command == "sudo swapoff --all && sudo swapon --all"
+    patient.after = {}
+    system(patient.root, {"proc/vmstat": "pswpin 10\npswpout 20\n"})
+    found = patient.finding("swap")
+    assert (found.state, found.value, found.detail) == ("fine", 100 * 1024, "0 pages moved")
+    assert (found.command, found.advice) == ("", "")
 
 
 def test_swap_that_does_not_fit_into_memory_is_not_emptied(patient: Patient) -> None:
-    full = "MemTotal: 900 kB\nMemAvailable: 200 kB\nSwapTotal: 900 kB\nSwapFree: 0 kB\n"
-    patient.files = {**QUIET, "proc/meminfo": full}
+    swapping(patient, free=0)
     found = patient.finding("swap")
     assert (found.state, found.command) == ("disturbs", "")
     assert found.advice
+
+
+def test_swap_within_memory_is_not_emptied(patient: Patient) -> None:
+    swapping(patient, free=800)
+    table = "Filename Type Size Used Priority\n/dev/zram0 partition 900 100 100\n"
+    patient.files = {**patient.files, "proc/swaps": table}
+    found = patient.finding("swap")
+    assert (found.state, found.command) == ("disturbs", "")
+    assert "zram" in found.advice
+    assert "disk" not in found.effect
 
 
 @pytest.mark.parametrize(
@@ -393,7 +439,40 @@ def test_a_timer_that_is_a_system_call(patient: Patient) -> None:
     assert found.state == "disturbs"
     assert found.value == 900
     assert found.command == ""  # it is the fastest that is offered
-    assert found.advice
+    assert "--slice" in found.advice
+    assert "tsc" not in found.advice
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "source", "offered", "command", "advice"),
+    [
+        ("flags : fpu tsc", "tsc", "tsc kvm-clock hpet", "", "--slice"),
+        (
+            "flags : fpu tsc",
+            "kvm-clock",
+            "kvm-clock tsc",
+            f"echo tsc | sudo tee /{CLOCKS}/current_clocksource",
+            "",
+        ),
+        ("flags : fpu tsc nonstop_tsc", "hpet", "hpet acpi_pm", "", "tsc=reliable"),
+        ("Features : fp asimd", "arch_sys_counter", "arch_sys_counter", "", "--slice"),
+        ("Features : fp asimd", "jiffies", "jiffies arch_sys_counter", "", "--slice"),
+        ("flags : fpu", "pit", "pit", "", "--slice"),
+        ("flags : fpu tsc", None, None, "", "--slice"),
+    ],
+    ids=["counter", "another", "refused", "ARM", "ARM, another", "no counter", "not told"],
+)
+def test_a_slow_timer_is_mended_where_x86_does_not_use_its_counter(
+    patient: Patient, cpuinfo: str, source: str | None, offered: str | None, command: str, advice: str
+) -> None:
+    told = {f"{CLOCKS}/current_clocksource": source, f"{CLOCKS}/available_clocksource": offered}
+    patient.files = {k: v for k, v in QUIET.items() if k not in told} | {"proc/cpuinfo": cpuinfo}
+    patient.files |= {path: text for path, text in told.items() if text}
+    patient.cost = 900
+    found = patient.finding("timer")
+    assert (found.state, found.command) == ("disturbs", command)
+    assert advice in found.advice
+    assert bool(found.advice) == (command == "")
 
 
 @pytest.mark.parametrize("flushed", [Flushing(True, False), Flushing(False, True), Flushing(True, True)])

@@ -14,7 +14,14 @@ CGROUP = "sys/fs/cgroup"
 
 def test_what_is_not_there_is_none(tmp_path: Path) -> None:
     found = System(tmp_path)
-    for read in (found.cpu_model, found.hypervisor, found.governor, found.turbo, found.available_memory):
+    for read in (
+        found.cpu_model,
+        found.hypervisor,
+        found.governor,
+        found.turbo,
+        found.available_memory,
+        found.total_memory,
+    ):
         assert read() is None
     assert (found.quota(), found.throttled(), found.caches()) == (None, None, {})
     assert found.paths("sys/*") == ()
@@ -89,6 +96,43 @@ def test_available_memory_is_within_the_control_group(
     if limit and used:
         files |= {f"{CGROUP}/memory.max": limit, f"{CGROUP}/memory.current": used}
     assert system(tmp_path, files).available_memory() == expected
+
+
+@pytest.mark.parametrize(
+    ("folder", "limit", "used", "cache"),
+    [
+        (CGROUP, "memory.max", "memory.current", "inactive_file 700\nactive_file 90"),
+        (
+            f"{CGROUP}/memory",
+            "memory.limit_in_bytes",
+            "memory.usage_in_bytes",
+            "inactive_file 1\ntotal_inactive_file 700\ntotal_active_file 90",
+        ),
+    ],
+    ids=["version 2", "version 1"],
+)
+def test_files_that_were_read_leave_memory_available(
+    tmp_path: Path, folder: str, limit: str, used: str, cache: str
+) -> None:
+    files = {
+        "proc/meminfo": "MemTotal: 16384 kB\nMemAvailable: 8192 kB",
+        f"{folder}/{limit}": "1000",
+        f"{folder}/{used}": "900",
+        f"{folder}/memory.stat": f"anon 200\n{cache}\n",
+    }
+    found = system(tmp_path, files)
+    assert found.available_memory() == 800  # what is left of 1000, and the cache of files not read of late
+    assert found.total_memory() == 1000
+
+
+def test_a_limit_beyond_the_machine_is_none(tmp_path: Path) -> None:
+    files = {
+        "proc/meminfo": "MemTotal: 16384 kB\nMemAvailable: 8192 kB",
+        f"{CGROUP}/memory/memory.limit_in_bytes": "9223372036854771712",
+        f"{CGROUP}/memory/memory.usage_in_bytes": "900",
+    }
+    found = system(tmp_path, files)
+    assert (found.available_memory(), found.total_memory()) == (8192 * 1024, 16384 * 1024)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -9,9 +10,11 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from types import ModuleType
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
@@ -21,6 +24,7 @@ from actbench.catalog.errors import UsageError
 from actbench.cli.audit import audit
 from actbench.cli.bench import bench
 from actbench.peers import jax_jit, onnx_runtime
+from actbench.peers import threads as tasks
 from actbench.peers.base import Description, Peer, Prepared, Request, Tables
 from actbench.peers.threads import started
 
@@ -213,6 +217,32 @@ def test_the_threads_of_a_pool_are_counted(
     assert peer.set_threads(2) == count
 
 
+def test_onnx_runtimes_threads_spin_from_call_to_call_and_not_beyond_the_wait_for_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    peer = type(registry.peers()["onnxruntime"])()
+    if not peer.available():
+        pytest.skip(peer.missing())
+    import onnxruntime
+
+    sessions, create = [], onnxruntime.InferenceSession
+
+    def keep(*args: Any, **kwargs: Any) -> Any:
+        sessions.append(create(*args, **kwargs))
+        return sessions[-1]
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", keep)
+    peer.set_threads(2)
+    assert peer.prepare(Request("relu", "forward", {}, {"x": np.ones(1 << 16, np.float32)}, out=True))
+    options = sessions[-1].get_session_options()
+    assert options.intra_op_num_threads == 2
+    bound_us = int(options.get_session_config_entry("session.intra_op.spin_duration_us"))
+    assert 0 < 2.7e-6 * bound_us < peer.settles_s  # 2.7 times the bound was the longest that was seen
+    for name in ("session.force_spinning_stop", "session.intra_op.allow_spinning"):
+        with pytest.raises(RuntimeError):  # is not set
+            options.get_session_config_entry(name)
+
+
 class Pool:
     """Threads that end with it."""
 
@@ -235,6 +265,33 @@ def test_threads_that_started_are_told_from_those_before() -> None:
     if names is None:
         pytest.skip("the system does not list a process's threads")
     assert len(names) == 3
+
+
+def test_a_thread_is_known_by_the_name_that_it_gives_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def name(task: str, text: str) -> None:
+        (tmp_path / task).mkdir(exist_ok=True)
+        (tmp_path / task / "comm").write_text(f"{text}\n")
+
+    def work() -> None:
+        for task in ("2", "3"):
+            name(task, "python")
+
+    later = iter([partial(name, "2", "pool"), partial(name, "3", "clock")])
+    monkeypatch.setattr(tasks, "_TASKS", tmp_path)
+    monkeypatch.setattr(tasks.time, "sleep", lambda seconds: next(later, object)())
+    name("1", "python")
+    assert sorted(started(work) or ()) == ["clock", "pool"]
+
+
+def test_threads_that_never_settle_are_read_for_so_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = itertools.count()
+    monkeypatch.setattr(tasks, "_TASKS", tmp_path)
+    monkeypatch.setattr(tasks.time, "sleep", lambda seconds: (tmp_path / str(next(numbers))).mkdir())
+    assert len(started(lambda: None) or ()) == next(numbers) < 100
 
 
 def test_tensorflow_keeps_its_threads_and_its_peace_and_changes_no_settings() -> None:

@@ -13,10 +13,10 @@ _PAGES = "sys/kernel/mm/transparent_hugepage"
 
 def _memory(e: Evidence) -> Finding:
     effect = "Buffers that do not fit push others out, to be read again while a slice is timed."
-    free, kilobytes = e.system.available_memory(), e.system.field("proc/meminfo", "MemTotal")
-    if free is None or not kilobytes:
+    free, total = e.system.available_memory(), e.system.total_memory()
+    if free is None or not total:
         return Finding("free memory", "unknown", None, effect=effect)
-    share = free / (1024 * kilobytes)
+    share = free / total
     little = share < LITTLE_MEMORY
     return Finding(
         "free memory",
@@ -37,18 +37,18 @@ def _swap(e: Evidence) -> Finding:
     if total is None or free is None:
         return Finding("swap", "unknown", None, effect=effect)
     used, pages = 1024 * (total - free), grown(e.during.before.swapped, e.during.after.swapped) or 0
-    fits = used < (e.system.available_memory() or 0)
-    disturbs = bool(used or pages)
-    return Finding(
-        "swap",
-        "disturbs" if disturbs else "fine",
-        used,
-        "B",
-        f"{pages} pages moved" if total else "there is none",
-        effect,
-        "sudo swapoff --all && sudo swapon --all" if disturbs and fits else "",
-        "close programs first: what is swapped out does not fit into memory" if disturbs and not fits else "",
-    )
+    # What lies there and is not asked for, such as a service that sleeps, disturbs nobody.
+    detail = f"{pages} pages moved" if total else "there is none"
+    if not pages:
+        return Finding("swap", "fine", used, "B", detail, effect)
+    command, advice = "sudo swapoff --all && sudo swapon --all", ""
+    if re.search(r"^/dev/zram\d", e.system.read("proc/swaps") or "", re.M):
+        effect = "What was swapped out is unpacked where it is touched first, while a slice is timed."
+        # Emptied, it would take more memory than it does, and swapon finds again only what /etc/fstab names.
+        command, advice = "", "close programs: this swap is memory itself, compressed (zram)"
+    elif used >= (e.system.available_memory() or 0):
+        command, advice = "", "close programs first: what is swapped out does not fit into memory"
+    return Finding("swap", "disturbs", used, "B", detail, effect, command, advice)
 
 
 def _pages(e: Evidence) -> Finding:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from actbench.bench.disturbances.evidence import Check, Evidence, Finding
 from actbench.bench.system import CPU
-from actbench.bench.watch import grown
 
 SLOW_READING_NS = 500.0  # of a timer that is a system call; others take 20 to 100
 _FAST_CLOCKS = ("tsc", "arch_sys_counter", "kvm-clock", "hyperv_clocksource_tsc_page", "timebase")
 _SLOW_PROFILES = ("low-power", "quiet", "cool", "power-saver")
+_COUNTER = r"^flags\s*:.*\btsc\b"
 _CLOCKS = "sys/devices/system/clocksource/clocksource0"
 _PROFILE = "sys/firmware/acpi/platform_profile"
 
@@ -88,16 +90,15 @@ def _siblings(e: Evidence) -> Finding:
 
 def _heat(e: Evidence) -> Finding:
     effect = "A processor that gets too hot lowers its clock, so that what is measured last looks slowest."
-    ever = e.during.after.hot
+    ever, times = e.during.hot_ever, e.during.hot or 0
     if ever is None:
         return e.unknown("thermal throttling", effect)
-    times = grown(e.during.before.hot, ever) or 0
     return Finding(
         "thermal throttling",
         "disturbs" if times else "fine",
         times,
         "times",
-        f"{ever} since the start",
+        f"{ever} since the start" + (", at the core or package with most" if ever else ""),
         effect,
         advice="let it cool down, free its fans, or lower its load" if times else "",
     )
@@ -139,13 +140,23 @@ def _profile(e: Evidence) -> Finding:
 
 
 def _timer(e: Evidence) -> Finding:
-    effect = "A timer that is slow or coarse makes short slices equal or longer: raise --slice if it cannot be mended."
+    effect = "A timer that is slow or coarse makes short slices equal or longer."
     source = e.system.read(f"{_CLOCKS}/current_clocksource")
     offered = (e.system.read(f"{_CLOCKS}/available_clocksource") or "").split()
     slow = max(e.step_ns, e.reading_ns) > SLOW_READING_NS or (
         source is not None and source not in _FAST_CLOCKS
     )
-    better = next((name for name in _FAST_CLOCKS if name in offered and name != source), None)
+    # Of x86 alone is it known that Linux may leave a fast counter unused; no source is faster than that.
+    info = e.system.read("proc/cpuinfo") or ""
+    unused = source not in (None, "tsc") and re.search(_COUNTER, info, re.M) is not None
+    better = next((name for name in _FAST_CLOCKS if name in offered and name != source), "")
+    command, advice = "", ""
+    if slow and unused and better:
+        command = f"echo {better} | sudo tee /{_CLOCKS}/current_clocksource"
+    elif slow and unused:
+        advice = "start Linux with tsc=reliable if the processor's counter is (nonstop_tsc in /proc/cpuinfo)"
+    elif slow:
+        advice = "raise --slice: no clock source that is faster is known here"
     return Finding(
         "timer",
         "disturbs" if slow else "fine",
@@ -153,10 +164,8 @@ def _timer(e: Evidence) -> Finding:
         "ns",
         f"a reading takes {e.reading_ns:.3g} ns" + (f", clock source {source}" if source else ""),
         effect,
-        f"echo {better} | sudo tee /{_CLOCKS}/current_clocksource" if slow and better else "",
-        "start Linux with tsc=reliable if the processor's counter is (nonstop_tsc in /proc/cpuinfo)"
-        if slow and not better
-        else "",
+        command,
+        advice,
     )
 
 
