@@ -218,7 +218,7 @@ def test_threads_and_caches_have_standings_of_their_own(make_run) -> None:
 
 def test_a_function_says_over_how_many_sizes_its_mean_is(make_run) -> None:
     run = beside_peers(make_run(["relu"], dtypes=("float32",)))
-    alone = [m for m in run.cells if m.cell.pass_ == "backward"][0]
+    alone = next(m for m in run.cells if m.cell.pass_ == "backward")
     cells = tuple(replace(m, contenders=m.contenders[:2]) if m is alone else m for m in run.cells)
     (row,) = versus.by_function(replace(run, cells=cells)).rows
     assert row[-1] == "3/2"
