@@ -209,5 +209,5 @@ def bench(
     deliver(run, exports, json)
     for skipped in run.skipped:
         tell(f"{'failed' if skipped.failed else 'skipped'} {skipped.cell}: {skipped.reason}", quiet)
-    tell(f"wrote run.json, {', '.join(write_folder(run, folder))} to {folder}", quiet)
+    tell(f"wrote run.json, {', '.join(write_folder(run, folder, quiet))} to {folder}", quiet)
     return 1 if any(skipped.failed for skipped in run.skipped) else 0

@@ -46,7 +46,7 @@ def plot(
         list[str] | None,
         typer.Argument(
             metavar="NAME...",
-            help="Names, aliases, globs ('*elu') or @families; or RUN.json[.gz] and names in it.",
+            help="Names, aliases, globs ('*elu') or @families; or RUN.json[.gz] and such names.",
         ),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="A gallery of every function.")] = False,
@@ -115,7 +115,7 @@ def _run(
 ) -> tuple[Figure, str]:
     from actbench.bench.run import load_run
     from actbench.catalog.errors import UsageError
-    from actbench.present import audits, pictures
+    from actbench.present import audits, choice, figures, pictures
     from actbench.present.choice import Choice
 
     if any(others):
@@ -125,8 +125,12 @@ def _run(
         raise UsageError("--kind accuracy and --audit AUDIT.json go together: give both, or neither")
     found = audits.load(given.audit).audits if given.audit else ()
     asked = Choice(given.pass_, given.dtype, given.threads)
-    figure = pictures.picture(load_run(path), kind, theme, names, asked, found)
-    return figure, "-".join([kind, *(v for v in (given.pass_, given.dtype) if v), *names])
+    run = load_run(path)
+    picked = choice.functions(run, names) if names else ()
+    figure = pictures.picture(run, kind, theme, picked, asked, found)
+    threads = f"{given.threads}t" if given.threads else None
+    drawn = picked if len(picked) <= figures.MOST else (f"{len(picked)}-functions",)
+    return figure, "-".join([kind, *(v for v in (given.pass_, given.dtype, threads) if v), *drawn])
 
 
 def _functions(

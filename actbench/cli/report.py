@@ -63,7 +63,7 @@ def report(
     if html is not None and not isinstance(record, Run):
         raise UsageError(f"{run} holds audits: --html takes a benchmark run")
     if output is not None:
-        tell(f"wrote {', '.join(write_folder(record, output))} to {output}", quiet)
+        tell(f"wrote {', '.join(write_folder(record, output, quiet))} to {output}", quiet)
     deliver(record, exports, json)
 
 
@@ -100,21 +100,24 @@ def deliver(record: Run | Session, exports: list[tuple[str, str]], json: bool) -
         output.console().print(shown)
 
 
-def write_folder(record: Run | Session, folder: Path) -> list[str]:
-    """Write the tables and the pictures of a record to a folder; the names of the files."""
+def write_folder(record: Run | Session, folder: Path, quiet: bool = False) -> list[str]:
+    """Write the tables, and then the pictures, of a record to a folder; the names of the files."""
     from actbench.bench.run import Run
     from actbench.present import accuracy, audits, output, runs, theme
     from actbench.present.pictures import pictures as run_pictures
 
-    light = theme.theme("light")
     if isinstance(record, Run):
         texts = {"run.csv": runs.csv(record), "run.md": runs.markdown(record)}
-        pictures = run_pictures(record, light)
     else:
         texts = {"audit.csv": audits.csv(record), "audit.md": audits.markdown(record)}
-        pictures = accuracy.figures(record.audits, light)
     for name, text in texts.items():
         output.write_text(text, folder / name)
+    light = theme.theme("light")
+    pictures = (
+        run_pictures(record, light, lambda reason: tell(reason, quiet))
+        if isinstance(record, Run)
+        else accuracy.figures(record.audits, light)
+    )
     for name, figure in pictures.items():
         output.write_figure(figure, folder / f"{name}.png")
     return [*texts, *(f"{name}.png" for name in pictures)]

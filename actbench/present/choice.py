@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 from actbench.bench.run import Measurement, Run
 from actbench.catalog.errors import UsageError
+from actbench.catalog.registry import declarations
 from actbench.present.labels import distinct
 
 
@@ -39,15 +41,30 @@ _FIRST = {"pass_": "forward", "dtype": "float32", "cache": "warm"}
 
 
 def functions(run: Run, names: Iterable[str] = ()) -> tuple[str, ...]:
-    """The named functions, or all of the run; raises UsageError for one that it does not hold, and for no cells."""
+    """The functions that names, aliases, globs and families pick, or all of the run.
+
+    Raises UsageError for what picks none that it holds, and where it holds no cells.
+    """
     held = distinct(m.cell.function for m in run.cells)
-    wanted = distinct(names) or held
-    for name in wanted:
-        if name not in held:
+    picked = {name: _picked(name, held) for name in names}
+    for name, found in picked.items():
+        if not found:
             raise UsageError(f"the run holds no {name}; it holds {', '.join(held) or 'no cells at all'}")
+    wanted = distinct(name for found in picked.values() for name in found) or held
     if not wanted:
         raise UsageError("the run holds no cells: there is nothing to draw")
     return wanted
+
+
+def _picked(pattern: str, held: Sequence[str]) -> tuple[str, ...]:
+    """Those of the held functions that a name, an alias, a glob or a family picks."""
+    if pattern in held:
+        return (pattern,)
+    if any(c in pattern for c in "*?["):
+        return tuple(name for name in held if fnmatchcase(name, pattern))
+    # A run may hold functions that are declared nowhere here, and be without those of a family.
+    known = {d.name for d in declarations() if pattern in (f"@{d.family}", *d.aliases)}
+    return tuple(name for name in held if name in known)
 
 
 def only(cells: Sequence[Measurement], asked: Choice) -> tuple[Measurement, ...]:

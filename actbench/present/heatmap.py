@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import log2
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from actbench.catalog.errors import UsageError
 from actbench.catalog.registry import declarations
 from actbench.present import choice, quantity
 from actbench.present.choice import OPEN, Choice
-from actbench.present.labels import distinct
+from actbench.present.labels import distinct, processor, span
 from actbench.present.layout import MARGIN, Page
 from actbench.present.theme import WIDTH, Theme
 
@@ -38,6 +39,8 @@ class Square:
 
     text: str
     ratio: float | None = None  # None where nothing was compared
+    compared: int = 0
+    """Sizes, or cells, that the ratio is the mean of."""
 
     @property
     def lost(self) -> bool:
@@ -87,8 +90,8 @@ def square(cells: Sequence[Measurement], peer: str) -> Square:
         return Square(_OTHER_VALUES if wrong else _NO_CALL)
     mean = geometric_mean([c.ratio.value for c in found])
     if 2 * sum(c.verdict == "same" for c in found) > len(found):
-        return Square(_SAME, mean)
-    return Square(_number(mean), mean)
+        return Square(_SAME, mean, len(found))
+    return Square(_number(mean), mean, len(found))
 
 
 def _mean(cells: Sequence[Measurement], peer: str) -> Square:
@@ -96,7 +99,7 @@ def _mean(cells: Sequence[Measurement], peer: str) -> Square:
     if not found:
         return Square(_NO_CALL)
     mean = geometric_mean([c.ratio.value for c in found])
-    return Square(_number(mean), mean)
+    return Square(_number(mean), mean, len(found))
 
 
 def _compared(cells: Iterable[Measurement], peer: str) -> list[Comparison]:
@@ -125,12 +128,22 @@ class _Map:
     means: Mapping[tuple[str, str], Square]
     cells: Sequence[Measurement]
 
+    @cached_property
+    def _most(self) -> Mapping[str, int]:
+        """The most sizes that a square of each pass is the mean of."""
+        passes = distinct(pass_ for pass_, _ in self.columns)
+        return {p: max(s.compared for (_, held, _), s in self.squares.items() if held == p) for p in passes}
+
+    def fewer(self, function: str, pass_: str, peer: str) -> bool:
+        """Whether a square is the mean of fewer sizes than another one of its pass."""
+        return 0 < self.squares[function, pass_, peer].compared < self._most[pass_]
+
 
 def _draw(run: Run, theme: Theme, shown: _Map) -> Figure:
     rows = sum(map(len, shown.groups.values()))
     # The height is known only when the texts above the map are laid out: they are, once, on a page that is thrown away.
     head, foot = _head(Page(theme, WIDTH, 900), run, shown), 34
-    height = head + (rows + 2) * _ROW + len(shown.groups) * _HEADING + foot
+    height = head + (rows + 3) * _ROW + len(shown.groups) * _HEADING + foot
     page = Page(theme, WIDTH, round(height))
     top = _head(page, run, shown)
     places = _places(page, shown)
@@ -140,7 +153,10 @@ def _draw(run: Run, theme: Theme, shown: _Map) -> Figure:
         for function in functions:
             page.text(MARGIN, top + _ROW / 2, function, 12, va="center_baseline")
             for column, (left, right) in places.items():
-                _square(page, shown.squares[function, *column], left, top, right)
+                square = shown.squares[function, *column]
+                ink = _square(page, square, left, top, right)
+                if shown.fewer(function, *column):
+                    page.dot(right - 10, top + 10, "o", ink, 3)
             top += _ROW
     top += _ROW / 2
     page.line(
@@ -149,19 +165,19 @@ def _draw(run: Run, theme: Theme, shown: _Map) -> Figure:
     page.text(MARGIN, top + _ROW / 2, "geometric mean", 12, weight="bold", va="center_baseline")
     for column, (left, right) in places.items():
         _square(page, shown.means[column], left, top, right)
+        count, style = shown.means[column].compared, {"ha": "center", "color": theme.muted}
+        page.text((left + right) / 2, top + 1.5 * _ROW, f"{count}", 12, va="center_baseline", **style)
+    style = {"color": theme.muted}
+    page.text(MARGIN, top + 1.5 * _ROW, "cells compared", 12, va="center_baseline", **style)
     return page.figure
 
 
 def _head(page: Page, run: Run, shown: _Map) -> float:
     """Title, caption, key and the names of the columns; where the rows begin."""
-    machine = run.machine.cpu or run.machine.architecture or "an unknown machine"
-    sizes = sorted({m.cell.size for m in shown.cells})
-    span = f"{quantity.elements(sizes[0])} elements"
-    if len(sizes) > 1:
-        span = f"{len(sizes)} sizes, {quantity.elements(sizes[0])} to {quantity.elements(sizes[-1])} elements"
     page.heading(
         "The peers' time by actbench's",
-        f"{shown.chosen}: geometric mean of {span}, on {machine}, {run.created[:10]}",
+        f"{shown.chosen}: geometric mean over the sizes that were compared, of {span(shown.cells)}, "
+        f"on {processor(run)}, {run.created[:10]}",
     )
     page.cursor = _key(page) + 14
     compared = [c for m in shown.cells for peer in providers(shown.cells) if (c := closest(m, peer))]
@@ -172,6 +188,8 @@ def _head(page: Page, run: Run, shown: _Map) -> float:
         f"not ours. Of {len(compared):,} comparisons in {len(shown.cells):,} cells actbench is ahead in "
         f"{verdicts['ahead']:,}, the same in {verdicts['same']:,}, behind in {verdicts['behind']:,}."
     )
+    if any(shown.fewer(*place) for place in shown.squares):
+        text += " A dot in the corner: compared at fewer sizes than others of its pass."
     muted = {"color": page.theme.muted}
     y = page.paragraph(MARGIN, page.cursor, text, 12, page.width - 2 * MARGIN, **muted) + 16
     return _titles(page, shown, y)
@@ -228,7 +246,8 @@ def _key(page: Page) -> float:
     return y + _ROW
 
 
-def _square(page: Page, shown: Square, left: float, top: float, right: float) -> None:
+def _square(page: Page, shown: Square, left: float, top: float, right: float) -> str:
+    """A number on its colour; the colour of the number."""
     theme, colour = page.theme, page.theme.muted
     if shown.ratio is not None:
         place = left + _GAP / 2, top + _GAP / 2, right - _GAP / 2, top + _ROW - _GAP / 2
@@ -238,6 +257,7 @@ def _square(page: Page, shown: Square, left: float, top: float, right: float) ->
     weight = "bold" if shown.lost else "normal"
     style = {"ha": "center", "va": "center_baseline", "color": colour, "weight": weight}
     page.text((left + right) / 2, top + _ROW / 2, shown.text, 12, **style)
+    return colour
 
 
 def _fill(ratio: float, theme: Theme) -> str:

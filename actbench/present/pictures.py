@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from actbench.bench.comparison import providers
@@ -25,14 +25,23 @@ KINDS = ("throughput", "heatmap", "roofline", ACCURACY)
 """The first is drawn where none is asked for; the last needs audits."""
 
 
-def pictures(run: Run, theme: Theme) -> Mapping[str, Figure]:
-    """Every picture that the run has the data for, by its name, in the order in which they are read."""
+def pictures(run: Run, theme: Theme, tell: Callable[[str], object] = lambda _: None) -> Mapping[str, Figure]:
+    """Every picture that the run has the data for, by its name, in the order in which they are read.
+
+    One that cannot be drawn is left out, and ``tell`` is told why.
+    """
     held = {
         "heatmap": bool(providers(run.sized)),
-        "throughput": bool(run.cells),
+        "throughput": bool(run.sized),
         "roofline": roofline.drawable(run),
     }
-    return {kind: picture(run, kind, theme) for kind, there in held.items() if there}
+    drawn = {}
+    for kind in (kind for kind, there in held.items() if there):
+        try:
+            drawn[kind] = picture(run, kind, theme)
+        except UsageError as error:
+            tell(f"no {kind}: {error}")
+    return drawn
 
 
 def picture(

@@ -42,7 +42,7 @@ _SHOWN: Mapping[str, Callable[[Any], str]] = {"size": quantity.elements, "bytes"
 def data(run: Run) -> str:
     """Everything that the script shows, as JSON that ends no element of the page."""
     listed = list(calls(run))
-    best = {id(found.peer) for m in run.cells if (found := closest(m))}
+    best = {id(found.peer) for m in run.sized if (found := closest(m))}
     document = {
         "cells": _cells(run),
         "counts": [1 + len(m.contenders) for m in run.cells],
@@ -129,8 +129,8 @@ _CALL_FIGURES: Mapping[str, Callable[[Call], str]] = {
     "low": lambda c: _number(c, "low_ns", _part(c)),
     "high": lambda c: _number(c, "high_ns", _part(c)),
     "duration": _duration,
-    "speed": lambda c: _number(c, "gb_per_s"),
-    "share": lambda c: _number(c, "share", 100),
+    "speed": lambda c: _number(c, "gb_per_s") if c.measurement.cell.size > 1 else "",
+    "share": lambda c: _number(c, "share", 100) if c.measurement.cell.size > 1 else "",
     "ratio": lambda c: _known(c, "ratio", "ratio_low", "ratio_high"),
     "ratio_low": lambda c: _number(c, "ratio_low"),
     "ratio_high": lambda c: _number(c, "ratio_high"),

@@ -19,17 +19,16 @@ from typing import TYPE_CHECKING, Any
 from actbench.bench.run import OURS, Run
 from actbench.bench.statistics import ADVICE
 from actbench.present import output, quantity, roofs, runs, table, versus
-from actbench.present.labels import distinct
+from actbench.present.labels import distinct, processor, settings
 from actbench.present.pictures import pictures
 from actbench.present.report_data import data
 from actbench.present.table import Column, Table
 from actbench.present.theme import DARK, LIGHT
+from actbench.present.versus import Standing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_BEST = "best of them"
-_VERDICTS = ("ahead", "same", "behind")
 _REFERENCE = re.compile(r"(\bid=\"|href=\"#|url\(#)")
 _FRAME = re.compile(r" (?:xmlns(?::\w+)?|width|height)=\"[^\"]*\"")
 
@@ -45,12 +44,12 @@ def page(run: Run) -> str:
         style=style,
         script=script,
         summary=_summary(run),
-        pictures="".join(_picture(*drawn) for drawn in pictures(run, LIGHT).items()),
+        pictures=_pictures(run),
         data=data(run),
         flags="".join(f"<dt>{escape(flag)}</dt><dd>{escape(text)}</dd>\n" for flag, text in ADVICE.items()),
         machine=table.html(_machine(run)),
         versions=_scrolled("Libraries", table.html(versus.libraries(run))),
-        calls=_section("calls", "What a call costs", versus.calls(run)),
+        calls=_section("call-cost", "What a call costs", versus.calls(run)),
         roofs=_section("roofs", "What this machine can do", roofs.roofs(run)),
         notes=_section("notes", "Not timed, and where calls differ", versus.notes(run)),
         skipped=_section("skipped", "Skipped cells", _skipped(run)),
@@ -76,8 +75,10 @@ def _colours() -> str:
     pairs |= {
         f"plot-{i}": pair for i, pair in enumerate(zip(LIGHT.colours, DARK.colours, strict=True), start=1)
     }
-    lines = "".join(f"  --{name}: light-dark({light}, {dark});\n" for name, (light, dark) in pairs.items())
-    return f":root {{\n{lines}}}\n"
+    plain = "".join(f"  --{name}: {light};\n" for name, (light, _) in pairs.items())
+    both = "".join(f"  --{name}: light-dark({light}, {dark});\n" for name, (light, dark) in pairs.items())
+    # Browsers before 2024 take light-dark() for no colour at all.
+    return f":root {{\n{plain}}}\n@supports (color: light-dark(#000, #fff)) {{\n:root {{\n{both}}}\n}}\n"
 
 
 def _title(run: Run) -> str:
@@ -90,14 +91,12 @@ def _sentence(run: Run) -> str:
     functions = distinct(m.cell.function for m in run.cells)
     what = functions[0] if len(functions) == 1 else f"{len(functions)} functions"
     when = f"{run.created[:10]} at {run.created[11:16]} UTC"
-    m = run.machine
-    where = m.cpu or m.architecture or "a CPU that does not tell its name"
-    cores = f" ({m.cores} cores)" if m.cores else ""
-    peers = [f"{name} {peer.version}" for name, peer in run.peers.items()]
+    cores = f" ({run.machine.cores} cores)" if run.machine.cores else ""
+    peers = [f"{name} {peer.version}" for name, peer in run.peers.items() if not peer.fault]
     beside = f" beside {' and '.join(filter(None, (', '.join(peers[:-1]), peers[-1])))}" if peers else ""
     unfinished = "" if run.complete else "; the run is unfinished"
     return (
-        f"{what} in {len(run.cells):,} cells, measured on {when} on {where}{cores} "
+        f"{what} in {len(run.cells):,} cells, measured on {when} on {processor(run)}{cores} "
         f"with {OURS} {run.versions.get(OURS) or ''}".rstrip()
         + f"{beside}{unfinished}."
     )
@@ -105,48 +104,51 @@ def _sentence(run: Run) -> str:
 
 def _summary(run: Run) -> str:
     """How the run stands beside its peers, a table a pass; without peers the speed of each function."""
-    found = versus.standings(run)
-    titles = [c.title for c in found.columns]
-    rows = [dict(zip(titles, row, strict=True)) for row in found.rows]
-    if {row["against"] for row in rows} <= {_BEST}:
+    found = [s for s in versus.standing(run) if s.cells]
+    if not found:
         return _scrolled("Speed of every function", table.html(runs.summary(run))) if run.cells else ""
-    parts = []
-    for pass_ in distinct(row["pass"] for row in rows):
-        of_pass = [row for row in rows if row["pass"] == pass_ and row["cells"] != "0"]
-        parts += [_standing(pass_, of_pass)] if of_pass else []
+    setting = settings(run.sized)
+    parts: dict[str, list[Standing]] = {}
+    for s in found:
+        parts.setdefault(f"{s.pass_} {setting(s.threads, s.cache)}".rstrip(), []).append(s)
     title = "Every function beside its best peer"
     functions = _folded(title, _scrolled(title, table.html(versus.by_function(run))))
-    caption = f'<p class="caption">{escape(found.caption)}</p>'
-    return f'<div class="standings">{"".join(parts)}</div>\n{caption}\n{functions}'
+    caption = f'<p class="caption">{escape(versus.standings(run).caption)}</p>'
+    standings = "".join(_standings(*part) for part in parts.items())
+    return f'<div class="standings">{standings}</div>\n{caption}\n{functions}'
 
 
-def _standing(pass_: str, rows: Sequence[Mapping[str, str]]) -> str:
-    """One pass: its headline, and a line for each peer."""
-    best = next((row for row in rows if row["against"] == _BEST), None)
-    lead = (
-        f'<p class="headline"><b>{escape(best["geometric mean"])}&times;</b> <span>as fast as the best peer of each '
-        f"cell: the geometric mean of {escape(best['cells'])} cells</span></p>"
-        if best
-        else ""
-    )
-    heads = "".join(f'<th scope="col" class="figure">{verdict}</th>' for verdict in _VERDICTS)
+def _standings(title: str, found: Sequence[Standing]) -> str:
+    """One pass, number of threads and state of the cache: its headline, and a line for each peer."""
+    best = next(s for s in found if s.peer == versus.BEST)
+    heads = "".join(f'<th scope="col" class="figure">{verdict}</th>' for verdict in versus.VERDICTS)
     lines = "".join(
-        f'<tr{" class=best" if row is best else ""}><th scope="row">{escape(row["against"])}</th>'
-        f"<td>{_bar(row)}</td>"
-        + "".join(f'<td class="figure">{escape(row[verdict])}</td>' for verdict in _VERDICTS)
-        + f'<td class="figure">{escape(row["geometric mean"])} <small>of {escape(row["cells"])}</small></td></tr>\n'
-        for row in rows
+        f'<tr{" class=best" if s is best else ""}><th scope="row">{escape(s.peer)}</th><td>{_bar(s)}</td>'
+        + "".join(f'<td class="figure">{getattr(s, verdict)}</td>' for verdict in versus.VERDICTS)
+        + f'<td class="figure">{quantity.number(s.mean)} <small>of {s.cells}</small></td></tr>\n'
+        for s in found
     )
     return (
-        f"<section><h3>{escape(pass_)}</h3>{lead}<table><thead><tr>"
+        f'<section><h3>{escape(title)}</h3><p class="headline"><b>{quantity.number(best.mean)}&times;</b> '
+        f"<span>as fast as the best peer of each cell: the geometric mean of {best.cells} cells</span></p>"
+        "<table><thead><tr>"
         f'<th scope="col">against</th><td></td>{heads}<th scope="col" class="figure">geometric\nmean</th></tr></thead>'
         f"<tbody>{lines}</tbody></table></section>\n"
     )
 
 
-def _bar(row: Mapping[str, str]) -> str:
-    parts = "".join(f'<i class="{verdict}" style="flex-grow:{row[verdict]}"></i>' for verdict in _VERDICTS)
+def _bar(s: Standing) -> str:
+    parts = "".join(
+        f'<i class="{verdict}" style="flex-grow:{getattr(s, verdict)}"></i>' for verdict in versus.VERDICTS
+    )
     return f'<span class="bar" aria-hidden="true">{parts}</span>'
+
+
+def _pictures(run: Run) -> str:
+    """Every picture, and why one is not there."""
+    reasons: list[str] = []
+    drawn = "".join(_picture(*each) for each in pictures(run, LIGHT, reasons.append).items())
+    return drawn + "".join(f'<p class="caption">{escape(reason)}</p>\n' for reason in reasons)
 
 
 def _picture(name: str, figure: Figure) -> str:

@@ -26,12 +26,13 @@ def rivals(run: Run, theme: Theme, cells: Sequence[Measurement], asked: Choice) 
     Calls that allocate are drawn beside each other. Dotted are those that write to a buffer they are given: ours,
     and those of peers that have no other. A call whose values are not ours is left out.
     """
-    chosen = choice.settle(cells, asked)
+    # Among the cells that peers have: of a pass that none has there is nothing to draw.
+    chosen = choice.settle([m for m in cells if providers([m])], asked)
     shown = sorted(filter(chosen.holds, cells), key=lambda m: m.bytes)
     drawn = looks((OURS, *providers(run.cells)), theme)
     found = [
         _panel(name, [m for m in shown if m.cell.function == name], drawn)
-        for name in distinct(m.cell.function for m in cells)
+        for name in distinct(m.cell.function for m in shown)
     ]
     panels = [panel for panel in found if panel.curves]
     what = f"Whole calls: {chosen},"
@@ -65,7 +66,7 @@ def _panel(name: str, cells: Sequence[Measurement], drawn: Mapping[str, Look]) -
     curves.sort(
         key=lambda curve: (curve.label.startswith(OURS), curve.style != DOTTED)
     )  # ours over all others
-    return Panel(name, tuple(curves), sizes.ceiling(cells))
+    return Panel(name, tuple(curves), sizes.ceilings(cells))
 
 
 def _speed(m: Measurement, call: Contender) -> Estimate:
@@ -77,6 +78,4 @@ def _entries(panels: Sequence[Panel], order: Sequence[str], theme: Theme) -> lis
     curves = {curve.label: curve for panel in panels for curve in panel.curves}
     ranked = sorted(curves.values(), key=lambda c: (order.index(c.label.removesuffix(" out=")), c.label))
     entries = [Entry(c.label, c.colour, c.style, c.width, c.marker) for c in ranked]
-    if any(panel.ceiling for panel in panels):
-        entries.append(Entry("ceiling", theme.muted, width=6.0))
-    return entries
+    return entries + sizes.ceiling_entries(panels, theme)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from actbench.bench.roofline import Bound, bounds
 from actbench.bench.run import Measurement, Roof, Run
 from actbench.catalog.errors import UsageError
-from actbench.present import choice, quantity
+from actbench.present import choice
 from actbench.present.choice import OPEN, Choice
-from actbench.present.labels import distinct
+from actbench.present.labels import cached, distinct, processor
 from actbench.present.layout import LINE, MARGIN, TICKS, Page, frame, label_beside, spread
 from actbench.present.placement import NEAR, Box, Place, Room, nearest
+from actbench.present.roofs import rate
 from actbench.present.sizes import steps
 from actbench.present.theme import WIDTH, Theme
 
@@ -27,7 +28,6 @@ ARITHMETIC, TRAFFIC = "fma", "copy"
 _PLOT, _FOOT = 900, 110
 _NAMED, _NUMBERED = 64.0, 420.0
 """Pixels from its point up to which a name stands, and beyond which not even a number does."""
-_L2 = 2**20  # bytes; where the run does not tell the size of its machine's second-level cache
 _BOUNDS = {"memory": (0, "o"), "compute": (1, "^"), "call": (3, "D"), "": (6, "s")}
 """The number of the colour and the marker of what bounds a kernel; "" where that is not known."""
 _WORDS = {
@@ -40,7 +40,7 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Point:
-    """A kernel where its data stay in the cache and where they are the largest; the same cell where there is one."""
+    """A kernel where its data stay in the cache and where they are the largest; the same cell where none stay there."""
 
     name: str
     cached: Measurement
@@ -70,9 +70,15 @@ def roofline(run: Run, theme: Theme, names: Iterable[str] = (), asked: Choice = 
         held = ", ".join(map(str, distinct(r.threads for r in run.roofs)))
         raise UsageError(f"--threads {chosen.threads}: the run has roofs for {held}")
     points = [_point(run, [m for m in cells if chosen.holds(m)]) for cells in _kernels(counted)]
-    missing = [name for name in wanted if all(p is None or p.name != name for p in points)]
+    drawn = [p for p in points if p]
+    left = [name for name in wanted if all(p.name != name for p in drawn)]
+    there = {m.cell.function for m in cells if chosen.holds(m)}
+    missing = {
+        "Without arithmetic that was counted, so not drawn": [name for name in left if name in there],
+        "Without such cells, so not drawn": [name for name in left if name not in there],
+    }
     with theme.applied():
-        return _draw(run, theme, chosen, roofs, [p for p in points if p], missing)
+        return _draw(run, theme, chosen, roofs, drawn, missing)
 
 
 def _known(m: Measurement) -> bool:
@@ -86,9 +92,8 @@ def _kernels(cells: Sequence[Measurement]) -> list[list[Measurement]]:
 def _point(run: Run, cells: Sequence[Measurement]) -> Point | None:
     if not cells:
         return None
-    ordered = sorted(cells, key=lambda m: m.bytes)
-    held = [m for m in ordered if m.bytes <= run.machine.caches.get("L2", _L2)]
-    return Point(cells[0].cell.function, (held or ordered[:1])[-1], ordered[-1])
+    largest, size = max(cells, key=lambda m: m.bytes), cached(run, cells)
+    return Point(cells[0].cell.function, next((m for m in cells if m.cell.size == size), largest), largest)
 
 
 def _draw(
@@ -97,7 +102,7 @@ def _draw(
     chosen: Choice,
     roofs: Sequence[Roof],
     points: Sequence[Point],
-    missing: Sequence[str],
+    missing: Mapping[str, Sequence[str]],
 ) -> Figure:
     # How many names are left for the key is known only after the others are placed, and decides on the height.
     found, rows = bounds(run), 0
@@ -118,13 +123,12 @@ def _head(
     run: Run,
     chosen: Choice,
     points: Sequence[Point],
-    missing: Sequence[str],
+    missing: Mapping[str, Sequence[str]],
     found: Mapping[str, Bound],
 ) -> float:
     """Title, caption and what colours mean; where the axes begin."""
-    machine = run.machine.cpu or run.machine.architecture or "an unknown machine"
     name = points[0].name if len(points) == 1 else f"Roofline of {len(points)} functions"
-    page.heading(name, f"{chosen}, on {machine}, {run.created[:10]}")
+    page.heading(name, f"{chosen}, on {processor(run)}, {run.created[:10]}")
     x, y = float(MARGIN), page.cursor + 14
     held = {found.get(m.cell.key, "") for p in points for m in (p.cached, p.largest)}
     for bound, (colour, marker) in _BOUNDS.items():
@@ -132,11 +136,11 @@ def _head(
             page.dot(x + 10, y, marker, page.theme.colours[colour], 10)
             word = page.text(x + 32, y, _WORDS[bound], 13, va="center")
             x += 32 + page.size(word)[0] + 48
-    caption = (
-        "Filled: the largest size; open: the largest that stays in the L2 cache. Thin roofs: triad and read."
-    )
-    if missing:
-        caption += f" Without arithmetic that was counted, so not drawn: {', '.join(missing)}."
+    caption = "Filled: the largest size"
+    if any(p.cached is not p.largest for p in points):
+        caption += "; open: the largest that stays in the L2 cache, where one does"
+    caption += ". Thin roofs: triad and read."
+    caption += "".join(f" {why}: {', '.join(names)}." for why, names in missing.items() if names)
     muted = {"color": page.theme.muted}
     page.cursor = page.paragraph(MARGIN, y + 26, caption, 12, page.width - 2 * MARGIN, **muted) + 10
     page.text(page.width - MARGIN, page.cursor, "GFLOP/s", 14, ha="right")
@@ -152,7 +156,7 @@ def _axes(
     theme = page.theme
     slanted = [r for r in roofs if r.kind == TRAFFIC] or [r for r in roofs if r.kind != ARITHMETIC]
     level = [r for r in roofs if r.kind == ARITHMETIC]
-    named = [f"{r.level or r.kind} {_rate(r)} GB/s" for r in slanted]
+    named = [f"{r.level or r.kind} {rate(r)} GB/s" for r in slanted]
     left = MARGIN + max((page.measure(text, 15)[0] for text in named), default=0.0) + 34
     right, bottom = page.width - MARGIN - TICKS, top + _PLOT
     axes = page.axes(left, top, right, bottom)
@@ -190,10 +194,6 @@ def _axes(
     starts = [_pixel(page, axes, low, r.rate.value * low) for r in slanted]
     label_beside(page, [(t, theme.muted) for t in named], starts, left, -1, (top, bottom))
     return axes, (left, top, right, bottom), lines
-
-
-def _rate(roof: Roof) -> str:
-    return quantity.known(roof.rate.value, roof.rate.low, roof.rate.high)
 
 
 def _pixel(page: Page, axes: Axes, x: float, y: float) -> Place:
@@ -241,7 +241,7 @@ def _level_names(page: Page, axes: Axes, room: Room, roofs: Sequence[Roof]) -> N
     for roof, y in zip(level, spread(heights, 34, room.bounds[1] + 16, room.bounds[3]), strict=True):
         ground = {"facecolor": page.theme.background, "edgecolor": "none", "pad": 1.0}
         style: dict[str, Any] = {"ha": "right", "va": "center", "bbox": ground}  # slanted roofs end behind it
-        text = f"{roof.dtype} multiply-add {_rate(roof)} GFLOP/s"
+        text = f"{roof.dtype} multiply-add {rate(roof)} GFLOP/s"
         word = page.text(room.bounds[2] - 8, y, text, 13, **style)
         width, height = page.size(word)
         room.taken.append((room.bounds[2] - 8 - width, y - height / 2, room.bounds[2], y + height / 2))

@@ -7,7 +7,7 @@ from collections import Counter
 from actbench.bench.roofline import Bound, bounds
 from actbench.bench.run import Roof, Run
 from actbench.present import quantity
-from actbench.present.labels import distinct
+from actbench.present.labels import distinct, dtypes, threads
 from actbench.present.table import Column, Table
 
 _BOUNDS: tuple[Bound, ...] = ("memory", "compute", "call")
@@ -18,21 +18,19 @@ def roofs(run: Run) -> Table:
     kinds = distinct((r.kind, r.dtype) for r in run.roofs)
     found: dict[tuple[str, int], dict[tuple[str, str], str]] = {}
     for roof in run.roofs:
-        found.setdefault((roof.level or "registers", roof.threads), {})[roof.kind, roof.dtype] = _rate(roof)
+        found.setdefault((roof.level or "registers", roof.threads), {})[roof.kind, roof.dtype] = rate(roof)
     columns = (
         Column("data in", align="left"),
         Column("threads"),
         *(Column(f"{kind} {dtype}".strip(), "GFLOP/s" if dtype else "GB/s") for kind, dtype in kinds),
     )
-    rows = (
-        (level, str(threads), *(rates.get(kind, "-") for kind in kinds))
-        for (level, threads), rates in found.items()
-    )
+    rows = ((level, str(n), *(rates.get(kind, "-") for kind in kinds)) for (level, n), rates in found.items())
     caption = "caches are filled by two thirds, memory is twice the last of them"
     return Table("", columns, tuple(rows), caption)
 
 
-def _rate(roof: Roof) -> str:
+def rate(roof: Roof) -> str:
+    """GB/s, or GFLOP/s, to the digits that are known."""
     return quantity.known(roof.rate.value, roof.rate.low, roof.rate.high)
 
 
@@ -50,4 +48,5 @@ def bounded(run: Run) -> Table:
         Column("size"),
         *(Column(f"{bound}-bound", "cells") for bound in _BOUNDS),
     )
-    return Table("", columns, tuple(rows))
+    caption = f"{dtypes(run.sized)}, {threads(run.sized)}: counted together" if run.sized else ""
+    return Table("", columns, tuple(rows), caption)

@@ -14,7 +14,7 @@ from actbench.bench.run import Measurement, Run
 from actbench.bench.statistics import ADVICE
 from actbench.present import quantity, roofs, table, versus
 from actbench.present.calls import NAMES, calls
-from actbench.present.labels import distinct, variants
+from actbench.present.labels import cached, distinct, variants
 from actbench.present.table import Column, Table
 
 if TYPE_CHECKING:
@@ -27,20 +27,20 @@ FEW = 24
 """Up to so many cells the terminal shows each; beyond, a line a function."""
 _SHOWN = 5
 """So many mismatches and skipped cells the terminal names."""
-_L2 = 2**20  # bytes; where the run does not tell the size of its machine's second-level cache
 _MARKS = {"unstable": "~", "multimodal": "~", "clock-tied": "!", "call-bound": "!"}
 
 
 def _per_element(m: Measurement | None) -> str:
     if m is None:
         return "-"
-    low, high = (end / m.elements for end in m.interval_ns)
+    part = 1 if m.cell.size == 1 else m.elements  # one element tells what a call costs
+    low, high = (end / part for end in m.interval_ns)
     mark = "".join(distinct(_MARKS[flag] for flag in m.flags if flag in _MARKS))
-    return mark + quantity.known(m.ns_per_element, low, high)
+    return mark + quantity.known(m.median_ns / part, low, high)
 
 
 def _share(m: Measurement | None) -> str:
-    share = m.share if m else None
+    share = m.share if m and m.cell.size > 1 else None
     return quantity.percent(share.value) if share else "-"
 
 
@@ -53,10 +53,16 @@ def _advice(cells: Iterable[Measurement]) -> str:
     )
 
 
+def _told(run: Run) -> tuple[Measurement, ...]:
+    """The cells that tell of speed; where there are none, those that tell what a call costs."""
+    return run.sized or run.calls
+
+
 def _conditions(run: Run) -> str:
     """What all cells have in common, and what is missing."""
-    threads, caches = ({getattr(m.cell, name) for m in run.cells} for name in ("threads", "cache"))
-    parts = [f"{len(run.cells)} cells"]
+    cells = _told(run)
+    threads, caches = ({getattr(m.cell, name) for m in cells} for name in ("threads", "cache"))
+    parts = [f"{len(cells)} cells"]
     if len(threads) == 1:
         n = next(iter(threads))
         parts.append(f"{n} thread{'s' if n > 1 else ''}")
@@ -72,12 +78,14 @@ def machine(run: Run) -> str:
     m = run.machine
     known = [m.cpu, f"{m.cores} cores" if m.cores else None]
     versions = [f"{name} {v}" for name, v in run.versions.items() if v and name != "llvmlite"]
-    versions += [f"{name} {d.version}" for name, d in run.peers.items() if name not in run.versions]
+    versions += [
+        f"{name} {d.version}" for name, d in run.peers.items() if name not in run.versions and not d.fault
+    ]
     return ", ".join([part for part in known if part] + versions)
 
 
 def details(run: Run) -> Table:
-    """Every cell on a line."""
+    """Every cell that tells of speed on a line; where there are none, every call on one element."""
     variant = variants(run)
     return Table(
         "",
@@ -86,7 +94,7 @@ def details(run: Run) -> Table:
             Column("pass", align="left"),
             Column("dtype", align="left"),
             Column("size"),
-            Column("time", "ns/element"),
+            Column("time", "ns/element" if run.sized else "ns/call"),
             Column("throughput", "GB/s"),
             Column("of ceiling", "%"),
         ),
@@ -97,12 +105,12 @@ def details(run: Run) -> Table:
                 variant(m),
                 quantity.elements(m.cell.size),
                 _per_element(m),
-                quantity.number(m.gb_per_s),
+                quantity.number(m.gb_per_s) if m.cell.size > 1 else "-",
                 _share(m),
             )
-            for m in run.cells
+            for m in _told(run)
         ),
-        "\n".join(filter(None, (_conditions(run), _advice(run.cells)))),
+        "\n".join(filter(None, (_conditions(run), _advice(_told(run))))),
     )
 
 
@@ -136,20 +144,16 @@ def summary(run: Run) -> Table:
     )
     caption = (
         f"{_conditions(run)}; of ceiling: {passes[0]} at {quantity.elements(tuple(places.values())[-1])} elements",
-        _advice(run.cells),
+        _advice(run.sized),
     )
     return Table("", columns, tuple(rows), "\n".join(filter(None, caption)))
 
 
 def sizes(run: Run) -> dict[str, int]:
     """The sizes that the summary shows, by what a reader calls them."""
-    l2 = run.machine.caches.get("L2", _L2)
     largest = max(m.cell.size for m in run.sized)
-    worst: dict[int, int] = {}
-    for m in run.sized:
-        worst[m.cell.size] = max(worst.get(m.cell.size, 0), m.bytes)
-    cached = [size for size, moved in worst.items() if moved <= l2 and size < largest]
-    sizes = {quantity.elements(max(cached)): max(cached)} if cached else {}
+    inner = cached(run, [m for m in run.sized if m.cell.size < largest])
+    sizes = {quantity.elements(inner): inner} if inner else {}
     return sizes | {quantity.elements(largest): largest}
 
 
@@ -165,9 +169,11 @@ def terminal(run: Run) -> RenderableType:
     from rich.text import Text
 
     tables: tuple[Table, ...] = (summary(run),)
-    if _against(run):
+    if _against(run) and run.sized:
         cells = versus.duels(run) if len(run.sized) <= FEW else (versus.by_function(run),)
-        tables = (*cells, versus.standings(run), *([versus.calls(run)] if run.calls else []))
+        tables = (*cells, versus.standings(run))
+    if _against(run) and run.calls:
+        tables = (*(tables if run.sized else ()), versus.calls(run))
     if run.roofs:
         tables = (*tables, roofs.roofs(run))
     mismatches = versus.mismatches(run)
@@ -184,9 +190,11 @@ def markdown(run: Run) -> str:
     """The summary, and every cell folded away below it; for a run against peers, the comparison before both."""
     head = f"{machine(run)}; {run.created}\n\n`{run.command}`\n\n"
     if _against(run):
-        head += f"{table.markdown(versus.standings(run))}\n{table.markdown(versus.by_function(run))}\n"
+        if run.sized:
+            head += f"{table.markdown(versus.standings(run))}\n{table.markdown(versus.by_function(run))}\n"
         head += f"{table.markdown(versus.calls(run))}\n" if run.calls else ""
-        head += _folded(f"Every call in {len(run.cells)} cells", versus.everything(run)) + "\n"
+        if run.sized:
+            head += _folded(f"Every call in {len(run.sized)} cells", versus.everything(run)) + "\n"
         head += _folded("The libraries, their builds and threads", versus.libraries(run)) + "\n"
         notes = versus.notes(run)
         head += _folded("What was not timed, and where calls differ", notes) + "\n" if notes.rows else ""
@@ -194,7 +202,7 @@ def markdown(run: Run) -> str:
         head += f"{table.markdown(roofs.roofs(run))}\n{table.markdown(roofs.bounded(run))}\n"
     if len(run.sized) <= FEW:
         return head + table.markdown(details(run))
-    return f"{head}{table.markdown(summary(run))}\n" + _folded(f"All {len(run.cells)} cells", details(run))
+    return f"{head}{table.markdown(summary(run))}\n" + _folded(f"All {len(run.sized)} cells", details(run))
 
 
 def _folded(title: str, content: Table) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from actbench.bench.run import Measurement, Run
 from actbench.bench.statistics import Estimate
 from actbench.present import quantity
+from actbench.present.labels import distinct, processor, settings
 from actbench.present.layout import GAP, LINE, MARGIN, TICKS, Page, frame, label_beside
 from actbench.present.theme import HEIGHT, WIDTH, Theme
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLUMNS, _TITLE, _PLOT, _FOOT = 3, 40, 250, 54
+_CEILINGS = ("-", (0, (1.6, 0.8)), (0, (0.6, 0.6)), (0, (2.6, 0.6, 0.6, 0.6)))
+"""Dashes of the ceilings in different threads and caches, in widths of the broad line."""
 Limits = tuple[float, float, float, float]
 
 
@@ -36,14 +39,29 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class Ceiling:
+    """GB/s of a ceiling kernel at numbers of bytes, in one number of threads and one state of the cache."""
+
+    kind: str
+    setting: str
+    """Threads and cache, where the picture shows several."""
+    points: Sequence[tuple[int, float]]
+    style: Any
+
+    @property
+    def label(self) -> str:
+        """What it is called beside its line."""
+        return f"{self.kind} ceiling {self.setting}".rstrip()
+
+
+@dataclass(frozen=True)
 class Panel:
     """What one pair of axes shows."""
 
     title: str
     curves: tuple[Curve, ...]
     """Later ones lie over earlier ones."""
-    ceiling: Mapping[str, Sequence[tuple[int, float]]]
-    """GB/s of each kind of ceiling kernel."""
+    ceilings: tuple[Ceiling, ...]
 
 
 @dataclass(frozen=True)
@@ -57,21 +75,42 @@ class Entry:
     marker: str = ""
 
 
-def ceiling(cells: Iterable[Measurement]) -> Mapping[str, Sequence[tuple[int, float]]]:
-    """For each kind of ceiling kernel, the median of its GB/s at each number of bytes."""
-    found: dict[str, dict[int, list[float]]] = {}
+def ceilings(cells: Sequence[Measurement], among: Sequence[Measurement] = ()) -> tuple[Ceiling, ...]:
+    """The ceilings of the cells of one panel, as they are told apart in a picture of ``among``, or of those cells.
+
+    At each number of bytes the median of the measured speeds: passes and dtypes move the same bytes at the same
+    speed, threads and caches do not.
+    """
+    every = among or cells
+    setting = settings(every)
+    order = sorted({(m.cell.threads, m.cell.cache) for m in every}, key=lambda at: (at[0], at[1] != "warm"))
+    found: dict[tuple[str, int, str], dict[int, list[float]]] = {}
     for m in cells:
         if m.ceiling_gb_per_s is not None:
-            found.setdefault(m.ceiling, {}).setdefault(m.bytes, []).append(m.ceiling_gb_per_s)
-    return {kind: [(b, median(v)) for b, v in sorted(at.items())] for kind, at in found.items()}
+            at = found.setdefault((m.ceiling, m.cell.threads, m.cell.cache), {})
+            at.setdefault(m.bytes, []).append(m.ceiling_gb_per_s)
+    return tuple(
+        Ceiling(
+            kind,
+            setting(threads, cache),
+            [(b, median(v)) for b, v in sorted(at.items())],
+            _CEILINGS[order.index((threads, cache)) % len(_CEILINGS)],
+        )
+        for (kind, threads, cache), at in found.items()
+    )
+
+
+def ceiling_entries(panels: Iterable[Panel], theme: Theme) -> list[Entry]:
+    """What the broad lines of panels mean, where there are any."""
+    held = distinct((c.setting, c.style) for panel in panels for c in panel.ceilings)
+    return [Entry(f"ceiling {setting}".rstrip(), theme.muted, style, 6.0) for setting, style in held]
 
 
 def title(page: Page, run: Run, name: str, what: str) -> None:
     """The name, and in one line what is drawn, the machine and the day."""
     heading = page.text(MARGIN, page.cursor, name, 22, weight="bold")
     page.cursor += page.size(heading)[1] + 8
-    machine = [run.machine.cpu or run.machine.architecture, run.created[:10]]
-    text = f"{what} on {', '.join(part for part in machine if part)}; bands are 95 % intervals"
+    text = f"{what} on {processor(run)}, {run.created[:10]}; bands are 95 % intervals"
     line = page.text(MARGIN, page.cursor, text, 14, color=page.theme.muted)
     width, height = page.size(line)
     line.set_fontsize(14 * min(1.0, (WIDTH - 2 * MARGIN) / width))
@@ -85,9 +124,9 @@ def large(page: Page, run: Run, panel: Panel, entries: Sequence[Entry]) -> None:
     """
     theme = page.theme
     labels = [(curve.label, curve.colour) for curve in panel.curves]
-    labels += [(f"{kind} ceiling", theme.muted) for kind in panel.ceiling]
+    labels += [(c.label, theme.muted) for c in panel.ceilings]
     ends = [(float(curve.points[-1][0]), curve.points[-1][1].value) for curve in panel.curves]
-    ends += [points[-1] for points in panel.ceiling.values()]
+    ends += [c.points[-1] for c in panel.ceilings]
     limits = _limits([panel])
     scale = (page.height - page.cursor - 150) / math.log(limits[3] / limits[2])
     heights = sorted(math.log(speed) * scale for _, speed in ends)
@@ -196,7 +235,7 @@ def _limits(panels: Iterable[Panel]) -> Limits:
     shown = list(panels)
     curves = [curve for panel in shown for curve in panel.curves]
     speeds = [found.value for curve in curves for _, found in curve.points]
-    speeds += [v for panel in shown for points in panel.ceiling.values() for _, v in points]
+    speeds += [v for panel in shown for c in panel.ceilings for _, v in c.points]
     moved = [b for curve in curves for b, _ in curve.points]
     return min(moved) / 1.3, max(moved) * 1.3, min(speeds) / 1.4, max(speeds) * 1.4
 
@@ -226,15 +265,17 @@ def _draw(axes: Axes, run: Run, panel: Panel, theme: Theme, limits: Limits, *, s
                     "ha": "right",
                 }
                 axes.annotate(level, (size, limits[2]), color=theme.muted, fontsize=12, **place)
-    for points in panel.ceiling.values():
+    for ceiling in panel.ceilings:
         style: dict[str, Any] = {
             "color": theme.muted,
             "alpha": 0.45,
             "zorder": 2,
             "markersize": 24,
             "markeredgewidth": 7.0,
+            "linestyle": ceiling.style,
+            "marker": "" if len(ceiling.points) > 1 else "_",
         }
-        axes.plot(*zip(*points, strict=True), linewidth=7.0, marker="" if len(points) > 1 else "_", **style)
+        axes.plot(*zip(*ceiling.points, strict=True), linewidth=7.0, **style)
     scale = (2.2 / 3, 4 / 7) if small else (1.0, 1.0)
     for curve in panel.curves:
         x = [b for b, _ in curve.points]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from actbench.bench.comparison import providers
 from actbench.bench.run import Measurement, Run
 from actbench.bench.statistics import Estimate
+from actbench.catalog.errors import UsageError
 from actbench.present import choice, rivals, sizes
 from actbench.present.choice import OPEN, Choice
 from actbench.present.labels import distinct, variants
@@ -33,8 +34,9 @@ def throughput(run: Run, theme: Theme, names: Iterable[str] = (), asked: Choice 
     wanted = choice.functions(run, names)
     cells = choice.only([m for m in run.sized if m.cell.function in wanted], asked)
     if not cells:
-        # Calls of one element are all there is: they show what they can.
-        cells = choice.only([m for m in run.cells if m.cell.function in wanted], asked)
+        raise UsageError(
+            "the run holds only calls on one element, which tell of no throughput: measure --size 1e6"
+        )
     if providers(cells):
         return rivals.rivals(run, theme, cells, asked)
     return _kernels(run, theme, wanted, cells)
@@ -69,7 +71,7 @@ def _series(cells: Sequence[Measurement], label: Callable[[Measurement], str]) -
 def _single(run: Run, theme: Theme, name: str, series: Series, colours: Mapping[str, str]) -> Figure:
     page = sizes.page_of_one(theme)
     sizes.title(page, run, name, "Throughput")
-    panel = _panel(name, series, colours)
+    panel = _panel(name, series, colours, _cells([series]))
     sizes.large(page, run, panel, _entries([panel], [series], theme, colours))
     return page.figure
 
@@ -79,19 +81,24 @@ def _multiples(
 ) -> Figure:
     page = sizes.page_of_panels(theme, len(panels))
     sizes.title(page, run, name, "Throughput")
-    drawn = [_panel(title, series, colours) for title, series in panels.items()]
+    shown = _cells(panels.values())
+    drawn = [_panel(title, series, colours, shown) for title, series in panels.items()]
     sizes.key(page, _entries(drawn, panels.values(), theme, colours))
     page.cursor += 56
     sizes.small(page, run, drawn)
     return page.figure
 
 
-def _panel(title: str, series: Series, colours: Mapping[str, str]) -> Panel:
+def _cells(series: Iterable[Series]) -> list[Measurement]:
+    return [m for held in series for cells in held.values() for m in cells]
+
+
+def _panel(title: str, series: Series, colours: Mapping[str, str], among: Sequence[Measurement]) -> Panel:
     curves = tuple(
         Curve(f"{variant} {pass_}", _points(cells), colours[variant], _STYLES.get(pass_, "-"))
         for (pass_, variant), cells in series.items()
     )
-    return Panel(title, curves, sizes.ceiling(m for cells in series.values() for m in cells))
+    return Panel(title, curves, sizes.ceilings(_cells([series]), among))
 
 
 def _points(cells: Iterable[Measurement]) -> list[tuple[int, Estimate]]:
@@ -108,6 +115,4 @@ def _entries(
     passes = distinct(pass_ for held in series for pass_, _ in held)
     entries = [Entry(v, colour) for v, colour in colours.items() if len(colours) <= len(theme.colours)]
     entries += [Entry(p, theme.ink, _STYLES.get(p, "-")) for p in passes if len(passes) > 1]
-    if any(panel.ceiling for panel in panels):
-        entries.append(Entry("ceiling", theme.muted, width=6.0))
-    return entries
+    return entries + sizes.ceiling_entries(panels, theme)

@@ -11,7 +11,7 @@ from actbench.bench.run import OURS, Contender, Measurement, Run
 from actbench.catalog.errors import UsageError
 from actbench.present import choice, quantity, sizes
 from actbench.present.choice import OPEN, Choice
-from actbench.present.labels import distinct
+from actbench.present.labels import cached, distinct, processor
 from actbench.present.layout import MARGIN, TICKS, Page, frame
 from actbench.present.placement import NEAR, Room, nearest
 from actbench.present.providers import Look, looks
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_L2 = 2**20  # bytes; where the run does not tell the size of its machine's second-level cache
 _MOST, _BEYOND = 1e9, 2e10
 """The largest error in ULP that has a place of its own, and the place of all that are larger."""
 _LINEAR = 1.6
@@ -33,7 +32,7 @@ _PLOT, _FOOT = 620, 110
 
 
 @dataclass(frozen=True)
-class Standing:
+class Spot:
     """How a provider's call of a function does."""
 
     function: str
@@ -41,6 +40,7 @@ class Standing:
     ulp: float
     wrong: bool  # NaN or infinite where it should not be, or the other way round
     elements_per_ns: float
+    allocates: bool
 
     @property
     def place(self) -> tuple[float, float]:
@@ -63,8 +63,8 @@ def tradeoff(
     chosen = choice.settle(cells, asked)
     errors = _errors(audits, chosen)
     shown = [m for m in cells if chosen.holds(m) and (m.cell.function, OURS) in errors]
-    standings, size = _standings(run, shown, errors)
-    functions = [s.function for s in standings if s.provider == OURS]
+    spots, size = _spots(run, shown, errors)
+    functions = [s.function for s in spots if s.provider == OURS]
     if not functions:
         raise UsageError(
             f"the audits have none of these functions ({chosen.pass_}, {chosen.dtype}): name another --dtype"
@@ -72,9 +72,9 @@ def tradeoff(
     left_out = [name for name in wanted if name not in functions]
     providers = distinct(c.provider for m in run.cells for c in m.contenders)
     order = looks((OURS, *providers), theme)
-    standings = [s for s in standings if s.function in functions]
+    spots = [s for s in spots if s.function in functions]
     with theme.applied():
-        return _draw(run, theme, _Plot(chosen, size, functions, standings, order, left_out))
+        return _draw(run, theme, _Plot(chosen, size, functions, spots, order, left_out))
 
 
 def _errors(audits: Sequence[Audit], chosen: Choice) -> Mapping[tuple[str, str], Audit]:
@@ -87,22 +87,19 @@ def _errors(audits: Sequence[Audit], chosen: Choice) -> Mapping[tuple[str, str],
     }
 
 
-def _standings(
+def _spots(
     run: Run, cells: Sequence[Measurement], errors: Mapping[tuple[str, str], Audit]
-) -> tuple[list[Standing], int]:
+) -> tuple[list[Spot], int]:
     """Every call that was timed and audited, and the elements that it was timed with."""
-    l2 = run.machine.caches.get("L2", _L2)
-    worst: dict[int, int] = {}
-    for m in cells:
-        worst[m.cell.size] = max(worst.get(m.cell.size, 0), m.bytes)
-    size = max((s for s, moved in worst.items() if moved <= l2), default=min(worst, default=0))
+    size = cached(run, cells) or min((m.cell.size for m in cells), default=0)
     found = []
     for m in cells:
         for c in _calls(m) if m.cell.size == size else ():
             audit = errors.get((m.cell.function, c.provider))
             if audit:
                 speed = m.elements / c.median_ns
-                found.append(Standing(m.cell.function, c.provider, audit.judged, audit.wrong > 0, speed))
+                wrong = audit.wrong > 0
+                found.append(Spot(m.cell.function, c.provider, audit.judged, wrong, speed, c.allocates))
     return found, size
 
 
@@ -117,7 +114,7 @@ class _Plot:
     chosen: Choice
     size: int
     functions: Sequence[str]
-    standings: Sequence[Standing]
+    spots: Sequence[Spot]
     looks: Mapping[str, Look]
     left_out: Sequence[str]
 
@@ -133,7 +130,7 @@ def _draw(run: Run, theme: Theme, shown: _Plot) -> Figure:
         return page.figure
     panels = sizes.grid(page, shown.functions, "G/s")
     for name, (axes, first) in zip(shown.functions, panels, strict=True):
-        _panel(axes, shown, [s for s in shown.standings if s.function == name], theme, small=True)
+        _panel(axes, shown, [s for s in shown.spots if s.function == name], theme, small=True)
         axes.tick_params(labelsize=12, pad=5, labelleft=first)
     return page.figure
 
@@ -143,29 +140,27 @@ def _large(page: Page, shown: _Plot) -> None:
     page.text(MARGIN, page.cursor, "G elements/s", 14)
     left, top, right = MARGIN + TICKS, page.cursor + 44, page.width - MARGIN - 2 * TICKS
     axes = page.axes(left, top, right, page.cursor + _PLOT)
-    _panel(axes, shown, shown.standings, page.theme)
+    _panel(axes, shown, shown.spots, page.theme)
     axes.set_xlabel("largest error in ULP")
     arrow = page.text(left + 8, top + 4, "\N{NORTH WEST ARROW} faster and more exact", 13, weight="bold")
     width, height = page.size(arrow)
     room = Room((left, top, page.width - MARGIN, page.cursor + _PLOT))
     room.taken.append((left, top, left + width + 16, top + height + 8))
-    pixels = axes.transData.transform([s.place for s in shown.standings])
+    pixels = axes.transData.transform([s.place for s in shown.spots])
     places = [(float(x), page.height - float(y)) for x, y in pixels]
-    start = places[[s.provider for s in shown.standings].index(OURS)]
+    start = places[[s.provider for s in shown.spots].index(OURS)]
     for place in places:
         room.mark(place, 26)
         room.avoid([start, place], 6)
-    for s, place in zip(shown.standings, places, strict=True):
+    for s, place in zip(shown.spots, places, strict=True):
         _name(page, room, place, s.provider, shown.looks[s.provider].colour)
 
 
-def _panel(
-    axes: Axes, shown: _Plot, standings: Sequence[Standing], theme: Theme, *, small: bool = False
-) -> None:
+def _panel(axes: Axes, shown: _Plot, spots: Sequence[Spot], theme: Theme, *, small: bool = False) -> None:
     """The providers of one function, ours the largest and over all others, with lines between it and them."""
-    _scales(axes, theme, shown.standings, small=small)
-    (ours,) = (s for s in standings if s.provider == OURS)
-    for s in sorted(standings, key=lambda s: s.provider == OURS):
+    _scales(axes, theme, shown.spots, small=small)
+    (ours,) = (s for s in spots if s.provider == OURS)
+    for s in sorted(spots, key=lambda s: s.provider == OURS):
         look = shown.looks[s.provider]
         ends = zip(ours.place, s.place, strict=True)
         axes.plot(*ends, color=theme.muted, linewidth=0.9, alpha=0.6, zorder=2)
@@ -177,14 +172,13 @@ def _panel(
 
 def _head(page: Page, run: Run, shown: _Plot) -> float:
     """Title, caption, key and what the axis above the plot is; where that begins."""
-    machine = run.machine.cpu or run.machine.architecture or "an unknown machine"
     name = shown.functions[0] if len(shown.functions) == 1 else "Speed against exactness"
     page.heading(
         name,
         f"Whole calls of {quantity.elements(shown.size)} elements and their largest error: {shown.chosen}, "
-        f"on {machine}, {run.created[:10]}",
+        f"on {processor(run)}, {run.created[:10]}",
     )
-    held = {s.provider for s in shown.standings}
+    held = {s.provider for s in shown.spots}
     entries = [
         Entry(provider, look.colour, "", 0.0, look.marker)
         for provider, look in shown.looks.items()
@@ -197,7 +191,12 @@ def _head(page: Page, run: Run, shown: _Plot) -> float:
         notes.append(
             "Up is faster, G elements/s; left is more exact, ULP. Lines lead from actbench to its peers."
         )
-    if any(s.wrong for s in shown.standings):
+    given = distinct(s.provider for s in shown.spots if not s.allocates)
+    if given:
+        notes.append(
+            f"Calls allocate, but those of {', '.join(given)} that have no such call are given out=."
+        )
+    if any(s.wrong for s in shown.spots):
         notes.append("Hollow: with NaN or infinities that are wrong.")
     if shown.left_out:
         notes.append(f"{len(shown.left_out)} functions that were not both timed and audited are left out.")
@@ -208,10 +207,10 @@ def _head(page: Page, run: Run, shown: _Plot) -> float:
     return page.cursor
 
 
-def _scales(axes: Axes, theme: Theme, standings: Sequence[Standing], *, small: bool) -> None:
+def _scales(axes: Axes, theme: Theme, spots: Sequence[Spot], *, small: bool) -> None:
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-    errors, speeds = zip(*(s.place for s in standings), strict=True)
+    errors, speeds = zip(*(s.place for s in spots), strict=True)
     top = max(1.0, *errors)
     axes.set_xscale("symlog", linthresh=1.0, linscale=_LINEAR)
     axes.set_yscale("log")

@@ -4,42 +4,78 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from actbench.bench import statistics
 from actbench.bench.comparison import Comparison, Verdict, closest, geometric_mean, providers
 from actbench.bench.run import Contender, Measurement, Run
 from actbench.present import quantity
-from actbench.present.labels import distinct, variants
+from actbench.present.labels import distinct, dtypes, settings, span, threads, variants
 from actbench.present.table import Column, Table
 
-_VERDICTS: tuple[Verdict, ...] = ("ahead", "same", "behind")
+BEST = "best of them"
+"""Against whom a standing is that takes the hardest peer of every cell."""
+VERDICTS: tuple[Verdict, ...] = ("ahead", "same", "behind")
 _MEANING = (
     "ratio: the peer's time by actbench's, both allocating or both given out=; above 1 actbench is faster"
 )
 
 
+@dataclass(frozen=True)
+class Standing:
+    """How we stand beside a peer in one pass, number of threads and state of the cache."""
+
+    peer: str  # BEST for the hardest of each cell
+    pass_: str
+    threads: int
+    cache: str
+    cells: int  # that were compared
+    ahead: int
+    same: int
+    behind: int
+    mean: float | None  # geometric, of the ratios; None where nothing was compared
+
+
+def standing(run: Run) -> tuple[Standing, ...]:
+    """How we stand beside each peer, and beside the hardest of every cell, over all functions, dtypes and sizes."""
+    found = []
+    for group in distinct((m.cell.pass_, m.cell.threads, m.cell.cache) for m in run.sized):
+        cells = [m for m in run.sized if (m.cell.pass_, m.cell.threads, m.cell.cache) == group]
+        found += [_standing(peer, group, [closest(m, peer) for m in cells]) for peer in providers(cells)]
+        found.append(_standing(BEST, group, [closest(m) for m in cells]))
+    return tuple(found)
+
+
+def _standing(peer: str, group: tuple[str, int, str], found: Sequence[Comparison | None]) -> Standing:
+    compared = [c for c in found if c]
+    counted = Counter(c.verdict for c in compared)
+    mean = geometric_mean([c.ratio.value for c in compared]) if compared else None
+    ahead, same, behind = (counted[verdict] for verdict in VERDICTS)
+    return Standing(peer, *group, len(compared), ahead, same, behind, mean)
+
+
 def standings(run: Run) -> Table:
-    """A line for each peer and pass, and one for the best peer of every cell: how often ahead, and the mean."""
-    rows: list[tuple[str, ...]] = []
-    for pass_ in distinct(m.cell.pass_ for m in run.sized):
-        cells = [m for m in run.sized if m.cell.pass_ == pass_]
-        rows += [(peer, pass_, *_standing([closest(m, peer) for m in cells])) for peer in providers(cells)]
-        rows.append(("best of them", pass_, *_standing([closest(m) for m in cells])))
+    """A line for each of ``standing``: how often ahead, and the mean ratio."""
+    setting = settings(run.sized)
+    rows = tuple(
+        (
+            *(s.peer, f"{s.pass_} {setting(s.threads, s.cache)}".rstrip(), str(s.cells)),
+            *(str(getattr(s, verdict)) for verdict in VERDICTS),
+            quantity.number(s.mean),
+        )
+        for s in standing(run)
+    )
     columns = (
         Column("against", align="left"),
         Column("pass", align="left"),
         Column("cells"),
-        *(Column(verdict) for verdict in _VERDICTS),
+        *(Column(verdict) for verdict in VERDICTS),
         Column("geometric mean", "ratio"),
     )
-    return Table("", columns, tuple(rows), f"{_MEANING}; same: the 95 % interval holds 1")
-
-
-def _standing(found: Sequence[Comparison | None]) -> tuple[str, ...]:
-    compared = [c for c in found if c]
-    counted = Counter(c.verdict for c in compared)
-    mean = quantity.number(geometric_mean([c.ratio.value for c in compared])) if compared else "-"
-    return (str(len(compared)), *(str(counted[verdict]) for verdict in _VERDICTS), mean)
+    caption = f"{_MEANING}; same: the 95 % interval holds 1"
+    if run.sized:
+        caption += f"; a line pools all functions in {dtypes(run.sized)} at {span(run.sized)}"
+    return Table("", columns, rows, caption)
 
 
 def duels(run: Run) -> tuple[Table, ...]:
@@ -78,20 +114,26 @@ def by_function(run: Run) -> Table:
         cells = [m for m in run.sized if (m.cell.function, variant(m)) == (function, which)]
         found = [_compared(cells, pass_) for pass_ in passes]
         if any(found):
-            rows.append((function, which, *(text for ratios in found for text in _mean_and_least(ratios))))
+            figures = [text for ratios in found for text in _mean_and_least(ratios)]
+            rows.append((function, which, *figures, _counts([len(ratios) for ratios in found])))
     columns = (
         Column("function", align="left"),
         Column("dtype", align="left"),
         *(Column(f"{pass_}\n{what}", "ratio") for pass_ in passes for what in ("mean", "least")),
+        Column("sizes"),
     )
-    return Table(
-        "", columns, tuple(rows), "mean: geometric, over all sizes, each against the best peer there"
-    )
+    caption = "mean: geometric, over the sizes that were compared, each against the best peer there"
+    return Table("", columns, tuple(rows), caption)
 
 
 def _compared(cells: Iterable[Measurement], pass_: str) -> list[float]:
     found = (closest(m) for m in cells if m.cell.pass_ == pass_)
     return [c.ratio.value for c in found if c]
+
+
+def _counts(each: Sequence[int]) -> str:
+    """How many there are of each pass, said once where they are as many in all."""
+    return "/".join(map(str, each if len({*each}) > 1 else each[:1]))
 
 
 def _mean_and_least(ratios: Sequence[float]) -> tuple[str, str]:
@@ -112,24 +154,32 @@ def libraries(run: Run) -> Table:
 
 
 def calls(run: Run) -> Table:
-    """What a call on one element costs each provider: a line for each kind of call, the median over the cells."""
+    """What a call on one element costs each provider: a line for each kind of call, the median over the cells.
+
+    A call whose values are not ours is left out.
+    """
     passes = distinct(m.cell.pass_ for m in run.calls)
     found: dict[str, dict[str, list[float]]] = {}
     for m in run.calls:
         for c in m.contenders:
-            if c.samples_ns:
+            if c.samples_ns and not c.mismatch:
                 found.setdefault(c.label, {}).setdefault(m.cell.pass_, []).append(c.median_ns)
-    rows = tuple(
-        (label, *(text for pass_ in passes for text in _middle_and_ends(by_pass.get(pass_, []))))
-        for label, by_pass in found.items()
-    )
+    rows = []
+    for label, by_pass in found.items():
+        each = [by_pass.get(pass_, []) for pass_ in passes]
+        figures = [text for times in each for text in _middle_and_ends(times)]
+        rows.append((label, *figures, _counts(list(map(len, each)))))
     columns = (
         Column("a call on one element", align="left"),
         *(Column(f"{pass_}\n{what}", "us") for pass_ in passes for what in ("median", "range")),
         Column("cells"),
     )
-    counts = (str(max(len(times) for times in by_pass.values())) for by_pass in found.values())
-    return Table("", columns, tuple((*row, count) for row, count in zip(rows, counts, strict=True)))
+    caption = (
+        f"median: over the functions, of each call's median; {dtypes(run.calls)}, {threads(run.calls)}"
+        if rows
+        else ""
+    )
+    return Table("", columns, tuple(rows), caption)
 
 
 def _middle_and_ends(times_ns: Sequence[float]) -> tuple[str, str]:
@@ -142,11 +192,11 @@ def _middle_and_ends(times_ns: Sequence[float]) -> tuple[str, str]:
 
 
 def everything(run: Run) -> Table:
-    """Every cell on a line with every call that was timed in it."""
+    """Every cell that tells of speed on a line with every call that was timed in it."""
     variant = variants(run)
-    labels = distinct(c.label for m in run.cells for c in m.contenders if c.samples_ns)
+    labels = distinct(c.label for m in run.sized for c in m.contenders if c.samples_ns)
     rows = []
-    for m in run.cells:
+    for m in run.sized:
         timed = {c.label: _time(c, m) for c in m.contenders if c.samples_ns}
         rows.append(
             (

@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 from actbench.bench.comparison import closest, geometric_mean
 from actbench.bench.run import OURS, Contender
 from actbench.catalog.errors import UsageError
-from actbench.present import choice, heatmap, output, placement, roofline
+from actbench.present import choice, heatmap, output, placement, roofline, sizes
 from actbench.present.audits import load
 from actbench.present.choice import Choice
 from actbench.present.pictures import KINDS, picture, pictures
@@ -312,3 +312,90 @@ def test_numbers_on_a_map_keep_their_contrast_in_a_page_that_sets_inks(roofed):
     text = output.svg_text(heatmap.heatmap(part(roofed), LIGHT), LIGHT)
     for ink in ("grid", "1", "2"):
         assert f"fill: var(--plot-{ink}," not in text
+
+
+def test_a_pass_without_peers_leaves_the_others_drawn(make_run):
+    run = make_run(["relu", "gelu"], passes=("derivative", "backward"))
+    cells = tuple(ratios(m, 200.0)[0] if m.cell.pass_ == "backward" else m for m in run.cells)
+    for names in ((), ("relu",)):
+        figure = throughput(replace(run, cells=cells), LIGHT, names)
+        assert any("backward, float32" in word for word in words(figure))
+
+
+def test_a_picture_that_cannot_be_drawn_costs_no_other(roofed, monkeypatch):
+    def refuse(*_):
+        raise UsageError("there is no room")
+
+    monkeypatch.setattr(roofline, "roofline", refuse)
+    told: list[str] = []
+    assert list(pictures(part(roofed), LIGHT, told.append)) == ["heatmap", "throughput"]
+    assert told == ["no roofline: there is no room"]
+
+
+def test_calls_on_one_element_are_no_throughput(make_run):
+    run = make_run(sizes=(1,))
+    assert not pictures(run, LIGHT)
+    with pytest.raises(UsageError, match="only calls on one element"):
+        throughput(run, LIGHT)
+
+
+def test_threads_and_caches_have_ceilings_of_their_own(make_run):
+    run = make_run(["relu"], passes=("forward",), threads=(1, 2), caches=("warm", "cold"))
+    cells = [replace(m, ceiling_ns=tuple(s / m.cell.threads for s in m.ceiling_ns)) for m in run.cells]
+    found = {c.label: c for c in sizes.ceilings(cells)}
+    assert set(found) == {f"copy ceiling {n}t {cache}" for n in (1, 2) for cache in ("warm", "cold")}
+    assert len({c.style for c in found.values()}) == 4
+    for (_, one), (_, two) in zip(
+        found["copy ceiling 1t warm"].points, found["copy ceiling 2t warm"].points, strict=True
+    ):
+        assert two == pytest.approx(2 * one, rel=0.02)  # times within 1 % of each other
+    (alone,) = sizes.ceilings([m for m in cells if (m.cell.threads, m.cell.cache) == (1, "warm")])
+    assert alone.label == "copy ceiling"
+    shown = words(throughput(replace(run, cells=tuple(cells)), LIGHT))
+    assert {"ceiling 1t warm", "ceiling 2t cold"} <= set(shown)
+
+
+def test_a_map_says_how_much_was_compared(make_run):
+    run = make_run(["relu", "gelu"], passes=("forward",), dtypes=("float32",))
+    cells = tuple(ratios(m, 200.0)[0] for m in run.cells)
+    figure = heatmap.heatmap(replace(run, cells=cells), LIGHT)
+    assert words(figure)[-2:] == ["6", "cells compared"]
+    assert "A dot in the corner" not in " ".join(words(figure))
+    fewer = heatmap.heatmap(replace(run, cells=cells[1:]), LIGHT)
+    assert words(fewer)[-2:] == ["5", "cells compared"]
+    assert "A dot in the corner" in " ".join(words(fewer))
+    assert "over the sizes that were compared" in " ".join(words(fewer))
+    assert len(fewer.artists) == len(figure.artists) + 1
+
+
+def test_a_roofline_tells_what_was_not_counted_from_what_was_not_measured(roofed):
+    def kept(m):
+        return (m.cell.function, m.cell.pass_) != ("mse", "backward")
+
+    run = replace(part(roofed, ("gelu", "mse", "identity")), peers={})
+    run = replace(run, cells=tuple(filter(kept, run.cells)))
+    shown = " ".join(words(roofline.roofline(run, LIGHT, asked=Choice("backward"))))
+    assert "Without arithmetic that was counted, so not drawn: identity." in shown
+    assert "Without such cells, so not drawn: mse." in shown
+
+
+def test_a_kernel_that_never_stays_in_the_cache_is_shown_at_its_largest_alone(roofed):
+    run = part(roofed, ("gelu",))
+    run = replace(run, cells=tuple(m for m in run.cells if m.bytes > run.machine.caches["L2"]))
+    figure = roofline.roofline(run, LIGHT)
+    (axes,) = figure.axes
+    cell = max((m for m in run.cells if m.cell.key.startswith("gelu/forward/float32")), key=lambda m: m.bytes)
+    drawn = [ln.get_xydata().tolist()[0] for ln in axes.lines if ln.get_marker() in "o^Ds"]
+    assert {tuple(place) for place in drawn} == {(cell.intensity, cell.gflop_per_s)}
+    assert "open" not in " ".join(words(figure))
+
+
+def test_exactness_says_whose_calls_are_given_their_buffer(published, audits):
+    said = "Calls allocate, but those of onnxruntime that have no such call are given out=."
+
+    def given(m):
+        calls = (c for c in m.contenders if c.provider != "onnxruntime" or not c.allocates)
+        return replace(m, contenders=tuple(calls))
+
+    run = part(published, ("tanh",))
+    assert said in " ".join(words(tradeoff(replace(run, cells=tuple(map(given, run.cells))), audits, LIGHT)))

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from actbench.bench.run import save_run
+from actbench.catalog.errors import UsageError
 from actbench.catalog.registry import declarations
 from actbench.cli import run
 from tests.present.conftest import PUBLISHED
@@ -43,6 +44,8 @@ def call(tmp_path, monkeypatch, capsys):
         (["bce", "--output", "new/"], "new/bce.png"),
         (["run.json"], "throughput.png"),
         (["run.json", "gelu"], "throughput-gelu.png"),
+        (["run.json", "*elu"], "throughput-relu-gelu.png"),
+        (["run.json", "@rectifier", "--threads", "1"], "throughput-1t-relu.png"),
     ],
     ids=" ".join,
 )
@@ -58,7 +61,7 @@ def test_the_path_of_the_picture_is_printed(arguments, file, call, tmp_path, mak
         ([], "throughput.png"),
         (
             ["--pass", "backward", "--dtype", "float64", "--threads", "1", "gelu"],
-            "throughput-backward-float64-gelu.png",
+            "throughput-backward-float64-1t-gelu.png",
         ),
         (["--kind", "heatmap", "--output", "map.svg"], "map.svg"),
         (["--kind", "roofline", "--theme", "dark"], "roofline.png"),
@@ -84,6 +87,25 @@ def test_a_report_holds_the_pictures_that_the_run_has_data_for(call, tmp_path, r
         assert {p.stem for p in folder.glob("*.png")} == pictures
 
 
+def test_a_picture_that_cannot_be_drawn_is_said_and_costs_no_table(call, tmp_path, make_run, monkeypatch):
+    def refuse(*_):
+        raise UsageError("there is no room")
+
+    save_run(make_run(), tmp_path / "run.json")
+    monkeypatch.setattr("actbench.present.pictures.throughput", refuse)
+    code, _, err = call("report", "run.json", "--output", "told")
+    assert (code, err) == (0, "no throughput: there is no room\nwrote run.csv, run.md to told\n")
+    monkeypatch.setattr("actbench.present.pictures.pictures", refuse)
+    assert call("report", "run.json", "--output", "texts")[0] == 2
+    assert {p.name for p in (tmp_path / "texts").iterdir()} == {"run.csv", "run.md"}
+
+
+def test_threads_do_not_overwrite_each_other(call, tmp_path, make_run):
+    save_run(make_run(threads=(1, 2)), tmp_path / "run.json")
+    names = [call("plot", "run.json", "--threads", n)[1] for n in ("1", "2")]
+    assert names == ["throughput-1t.png\n", "throughput-2t.png\n"]
+
+
 def test_plot_json(call):
     code, out, _ = call("plot", "relu", "--json")
     assert (code, json.loads(out)) == (0, {"path": "relu.png"})
@@ -106,6 +128,7 @@ def test_plot_json(call):
         (["relu", "--kind", "heatmap"], "--kind is for pictures of a run"),
         (["relu", "--pass", "forward"], "--pass is for pictures of a run"),
         (["run.json", "mish"], "holds no mish"),
+        (["run.json", "*ish"], "holds no *ish"),
         (["bce", "--range", "2:3"], "shows none of it"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,

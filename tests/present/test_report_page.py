@@ -16,9 +16,12 @@ from test_versus import beside_peers
 
 from actbench.bench.run import Roof, Run, save_run
 from actbench.bench.statistics import ADVICE
+from actbench.catalog.errors import UsageError
 from actbench.cli import run as actbench
+from actbench.peers.base import Description
 from actbench.present import runs
 from actbench.present.report_page import page
+from actbench.present.theme import DARK, LIGHT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ALONE = (  # no sandbox, as CI runs as root, and none of the requests that a browser makes for itself
@@ -133,6 +136,54 @@ def test_no_name_becomes_markup(peers):
 def test_any_run_has_a_page(shape, make_run):
     document = data(page(make_run(**shape)))
     assert len(document["cells"]["command"]) == len(document["counts"])
+
+
+def test_one_element_tells_of_no_speed_and_is_nobodys_hardest_peer(make_run):
+    run = beside_peers(make_run(["relu"], sizes=(1, 1000), dtypes=("float32",), passes=("forward",)))
+    document = data(page(run))
+    half = document["counts"][0]
+    for name in ("speed", "share"):
+        assert not any(column(document, name)[:half])
+        assert any(column(document, name)[half:])
+    assert any(column(document, "ratio")[:half])
+    assert [place >= half for place in document["closest"]] == [True]
+
+
+def test_every_name_is_given_once(make_run):
+    text = page(beside_peers(make_run(["relu"], sizes=(1, 1000))))
+    names = re.findall(r' id="(.*?)"', text.split("<script")[0])
+    assert "call-cost" in names
+    assert len(names) == len(set(names))
+
+
+def test_threads_have_headlines_of_their_own(make_run):
+    text = page(beside_peers(make_run(["relu"], threads=(1, 2))))
+    heads = re.findall(r"<h3>(.*?)</h3>", text)
+    assert heads == ["forward 1t", "forward 2t", "backward 1t", "backward 2t"]
+    assert text.count("the geometric mean of 6 cells") == 4
+    assert "a line pools all functions in float32, float64 at 3 sizes" in text
+
+
+def test_a_library_that_takes_no_part_is_not_claimed(peers):
+    broken = replace(peers, peers={**peers.peers, "b": Description.of_fault("was ended by SIGSEGV")})
+    text = html.unescape(page(broken))
+    assert "beside a 1.0, c 1.0, wrong 1.0 and unable 1.0." in text
+    assert "left out: was ended by SIGSEGV" in text
+
+
+def test_a_picture_that_cannot_be_drawn_is_said(peers, monkeypatch):
+    def refuse(*_):
+        raise UsageError("there is no room")
+
+    monkeypatch.setattr("actbench.present.pictures.heatmap", refuse)
+    assert "no heatmap: there is no room" in page(peers)
+
+
+def test_an_older_browser_has_colours(make_run):
+    plain, _, both = page(make_run()).partition("@supports (color: light-dark(#000, #fff))")
+    assert f"--ground: {LIGHT.background};" in plain
+    assert "light-dark(" not in plain
+    assert f"--ground: light-dark({LIGHT.background}, {DARK.background});" in both
 
 
 def test_a_large_run_is_a_few_megabytes(peers):
@@ -304,6 +355,17 @@ def test_filters_filter(reader):
     shown.tab.check('#controls [name="faster"]')
     assert {name for name in shown.column("function") if "gelu" not in name} == set()
     assert {text.strip() for text in shown.column("verdict")} == {"faster"}
+
+
+def test_where_a_peer_is_ahead_is_not_what_a_call_costs(browser, peers, tmp_path):
+    hurried = [m for m in peers.cells if m.cell.function == "gelu"]
+    one = tuple(replace(m, cell=replace(m.cell, size=1)) for m in hurried if m.cell.size == 2**12)
+    (tmp_path / "run.html").write_text(page(replace(peers, cells=(*peers.cells, *one))), "utf-8")
+    shown = Reader(browser, tmp_path / "run.html")
+    shown.open("#every")
+    shown.tab.check('#controls [name="faster"]')
+    assert set(shown.column("size")) == {"4Ki", "64Ki", "1Mi"}
+    shown.context.close()
 
 
 def test_the_address_restores_the_view(reader):

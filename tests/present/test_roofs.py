@@ -32,6 +32,7 @@ def test_a_line_for_each_level_and_number_of_threads(make_run) -> None:
 
 def test_cells_are_counted_by_what_bounds_them(make_run) -> None:
     run = make_run(["relu"], sizes=(1000, 2000))
+    assert roofs.bounded(run).caption == "float32, float64, 1 thread: counted together"
     for row in roofs.bounded(run).rows:
         cells = [m for m in run.sized if m.cell.pass_ == row[0] and m.ceiling_ns]
         assert sum(map(int, row[2:])) == len(cells) / 2

@@ -84,11 +84,12 @@ def test_a_function_has_its_mean_and_its_least_ratio(make_run) -> None:
         "forward\nleast",
         "backward\nmean",
         "backward\nleast",
+        "sizes",
     ]
     assert {row[:2] for row in table.rows} == {
         (f, d) for f in ("relu", "tanh") for d in ("float32", "float64")
     }
-    assert {row[2:] for row in table.rows} == {("1.50",) * 4}
+    assert {row[2:] for row in table.rows} == {(*["1.50"] * 4, "3")}
 
 
 def test_everything_has_a_column_for_each_call(few: Run) -> None:
@@ -165,8 +166,86 @@ def test_cells_of_one_element_are_in_no_ranking(make_run) -> None:
     with_calls = beside_peers(make_run(["relu"], sizes=(1, 1000)))
     without = replace(with_calls, cells=with_calls.sized)
     assert len(with_calls.cells) > len(without.cells)
-    for table in (versus.standings, versus.by_function):
+    for table in (versus.standings, versus.by_function, versus.everything, runs.details, runs.summary):
         assert table(with_calls) == table(without)
+
+
+def test_flags_of_calls_on_one_element_raise_no_advice(make_run) -> None:
+    run = make_run(["relu"], sizes=(1, 1000))
+    flagged = tuple(replace(m, flags=("call-bound",)) if m.cell.size == 1 else m for m in run.cells)
+    assert "call-bound" not in output.plain_text(runs.terminal(replace(run, cells=flagged)))
+
+
+def test_calls_on_one_element_alone_have_their_tables(make_run) -> None:
+    run = make_run(["relu"], sizes=(1,), dtypes=("float32",), passes=("forward",))
+    run = replace(run, cells=tuple(replace(m, elements=4) for m in run.cells))
+    (row,) = runs.details(run).rows
+    assert runs.details(run).columns[4].heading == "time (ns/call)"
+    assert float(row[4]) == pytest.approx(run.cells[0].median_ns, rel=0.01)
+    assert row[5:] == ("-", "-")
+    for shown in (run, beside_peers(run)):
+        text = output.plain_text(runs.terminal(shown))
+        assert "against" not in text
+        assert "| relu " in runs.markdown(shown)
+    assert "a call on one element" in output.plain_text(runs.terminal(beside_peers(run)))
+
+
+def test_threads_and_caches_have_standings_of_their_own(make_run) -> None:
+    run = beside_peers(make_run(["relu"], sizes=(1000, 2000), threads=(1, 2), caches=("warm", "cold")))
+
+    def hurried(m):
+        factor = 0.25 if (m.cell.threads, m.cell.cache) == (2, "cold") else 1.0
+        calls = (
+            replace(c, samples_ns=tuple(factor * s for s in c.samples_ns)) if c.provider == "a" else c
+            for c in m.contenders
+        )
+        return replace(m, contenders=tuple(calls))
+
+    run = replace(run, cells=tuple(map(hurried, run.cells)))
+    found = {(s.threads, s.cache): s for s in versus.standing(run) if (s.peer, s.pass_) == ("a", "forward")}
+    assert {at: (s.cells, s.ahead, s.behind) for at, s in found.items()} == {
+        (1, "warm"): (4, 4, 0),
+        (1, "cold"): (4, 4, 0),
+        (2, "warm"): (4, 4, 0),
+        (2, "cold"): (4, 0, 4),
+    }
+    assert found[2, "cold"].mean == pytest.approx(0.5)
+    table = versus.standings(run)
+    assert {row[:2]: row[-1] for row in table.rows}["a", "forward 2t cold"] == "0.500"
+    assert "float32, float64 at 2 sizes, 1000 to 2000 elements" in table.caption
+    assert max(map(len, output.plain_text(runs.terminal(run)).splitlines())) <= 80
+
+
+def test_a_function_says_over_how_many_sizes_its_mean_is(make_run) -> None:
+    run = beside_peers(make_run(["relu"], dtypes=("float32",)))
+    alone = next(m for m in run.cells if m.cell.pass_ == "backward")
+    cells = tuple(replace(m, contenders=m.contenders[:2]) if m is alone else m for m in run.cells)
+    (row,) = versus.by_function(replace(run, cells=cells)).rows
+    assert row[-1] == "3/2"
+
+
+def test_a_mismatch_costs_no_call_and_passes_are_counted_apart(make_run) -> None:
+    run = beside_peers(make_run(["relu", "tanh"], sizes=(1,), dtypes=("float32",)))
+
+    def changed(m):
+        kept = [
+            c for c in m.contenders if (m.cell.key, c.provider) != ("tanh/backward/float32/1/1t/warm", "a")
+        ]
+        return replace(
+            m,
+            contenders=tuple(replace(c, samples_ns=m.samples_ns) if c.mismatch else c for c in kept),
+        )
+
+    table = versus.calls(replace(run, cells=tuple(map(changed, run.cells))))
+    counts = {row[0]: row[-1] for row in table.rows}
+    assert counts == {"actbench": "2", "actbench out=": "2", "a": "2/1", "b out=": "2", "c": "2"}
+    assert table.caption == "median: over the functions, of each call's median; float32, 1 thread"
+
+
+def test_a_library_that_takes_no_part_is_not_claimed(few: Run) -> None:
+    shown = replace(few, peers={**few.peers, "broken": replace(few.peers["a"], fault="was ended by SIGSEGV")})
+    assert "a 1.0" in runs.machine(shown)
+    assert "broken" not in runs.machine(shown)
 
 
 def test_every_library_says_its_build_and_one_that_takes_no_part_says_why(few: Run) -> None:

@@ -22,6 +22,7 @@
   };
   const varies = (name) => columns[name].words.length > 1;
   const oneCall = (row) => value("size", row) === "1";
+  const peerAhead = (row) => value("verdict", row) === "faster" && !oneCall(row); // a call's cost is no speed
 
   function element(tag, attributes = {}, ...children) {
     const made = document.createElement(tag);
@@ -110,7 +111,7 @@
     const provider = words.indexOf(state.provider);
     if (state.provider === "hardest") tests.push((row) => closest.has(row));
     else if (state.provider) tests.push((row) => places[row] === provider);
-    if (state.faster) tests.push((row) => value("verdict", row) === "faster");
+    if (state.faster) tests.push(peerAhead);
     if (state.q) {
       const part = state.q.trim().toLowerCase();
       const fits = columns.function.words.map((name) => name.toLowerCase().includes(part));
@@ -175,7 +176,7 @@
     if (has("time")) {
       fact("time", `${has("duration")} a call; ${has("time")} ${each}, 95 % interval ${ends("low", "high")}`);
       fact("samples", `${has("rounds")} rounds of ${has("loops")} calls`);
-      fact("throughput", `${has("speed")} GB/s of the ${has("bytes")} that a call reads and writes`);
+      if (has("speed")) fact("throughput", `${has("speed")} GB/s of the ${has("bytes")} that a call reads and writes`);
     }
     if (has("share")) fact("of ceiling", `${has("share")} % of ${has("ceiling")}`);
     if (has("ratio")) fact("ratio", `${has("ratio")}, 95 % interval ${ends("ratio_low", "ratio_high")}: `, verdict(row));
@@ -260,7 +261,7 @@
   });
   form.elements.short.addEventListener("click", () => { state = { ...data.view }; keep(); show(); });
   form.elements.every.addEventListener("click", () => { state = {}; keep(); show(); });
-  if (!columns.verdict.words.includes("faster")) form.elements.faster.closest("label").hidden = true;
+  if (!cellOf.some((_, row) => peerAhead(row))) form.elements.faster.closest("label").hidden = true;
   at("more").addEventListener("click", () => {
     const drawn = body.querySelectorAll("tr:not(.details)").length;
     more(STEP);
@@ -285,7 +286,8 @@
   system.addEventListener("change", offer);
 
   at("unscripted").hidden = true;
-  for (const part of [form, at("count").parentElement, at("window"), at("ground")]) part.hidden = false;
+  for (const part of [form, at("count").parentElement, at("window")]) part.hidden = false;
+  at("ground").hidden = !CSS.supports("color", "light-dark(#000, #fff)"); // else the page has but one ground
   offer();
   state = read();
   show();
