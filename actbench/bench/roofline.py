@@ -26,7 +26,7 @@ _FILLED = 2 / 3
 _LEAST = 4 * 2**20
 """Bytes that a call moves at least in each thread: of the 24 KiB in a first-level cache alone, 80 ns drown in the
 call's 500."""
-_BEYOND = 4
+BEYOND = 4
 """Last-level caches that the buffers of traffic with memory take: STREAM's rule, for a part of them stays cached."""
 _UNKNOWN_CACHE = 64 * 2**20
 _STEPS = 2**15
@@ -72,7 +72,7 @@ def _levels(machine: Machine, threads: int) -> dict[str, int]:
     last = machine.last_level_cache or _UNKNOWN_CACHE
     # All but the last are a core's own: two threads fill two of them.
     shares = {level: size * (threads if size < last else 1) for level, size in caches}
-    return {level: int(_FILLED * size) for level, size in shares.items()} | {"memory": _BEYOND * last}
+    return {level: int(_FILLED * size) for level, size in shares.items()} | {"memory": BEYOND * last}
 
 
 def _traffic(level: str, size: int, threads: int) -> Iterator[tuple[Roof, Arm]]:

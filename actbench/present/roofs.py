@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from actbench.bench.roofline import Bound, bounds
+from actbench.bench.roofline import BEYOND, Bound, bounds
 from actbench.bench.run import Roof, Run
 from actbench.present import quantity
 from actbench.present.labels import distinct, dtypes, threads
@@ -25,7 +25,7 @@ def roofs(run: Run) -> Table:
         *(Column(f"{kind} {dtype}".strip(), "GFLOP/s" if dtype else "GB/s") for kind, dtype in kinds),
     )
     rows = ((level, str(n), *(rates.get(kind, "-") for kind in kinds)) for (level, n), rates in found.items())
-    caption = "caches are filled by two thirds, memory is twice the last of them"
+    caption = f"caches are filled by two thirds, memory is {BEYOND} times the last of them"
     return Table("", columns, tuple(rows), caption)
 
 
