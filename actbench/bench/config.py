@@ -25,14 +25,12 @@ from actbench.catalog.errors import UsageError
 _PREFIX = "ACTBENCH_"
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _Label = Callable[[str], str]  # where a key of a source stands, for a message
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|ms|s|m|h)?", re.A)
+_DURATION = re.compile(r"(\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*(ns|us|ms|s|m|h)?", re.A)
 
 
 def parse_duration(value: object) -> float:
     """The seconds that `value` means: a number of them, or text such as 2ms, 60s, 5m or 1h."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    match = None if isinstance(value, bool) else _DURATION.fullmatch(str(value).strip())
+    match = _DURATION.fullmatch(str(value).strip())
     if not match:
         raise UsageError(f"{value!r} is not a duration: write 60s, 5m, 1h or 2ms")
     return float(match[1]) * _SECONDS[match[2] or "s"]

@@ -17,6 +17,8 @@ from pydantic import ConfigDict
 
 from actbench.bench.system import SYSTEM, System, usable_cpus
 
+UNKNOWN_CACHE = 64 * 2**20
+"""Bytes that the last-level cache of a machine that tells nothing of it is taken to hold."""
 _READINGS = 2000  # of the timer
 
 

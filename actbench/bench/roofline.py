@@ -14,7 +14,7 @@ from actbench.bench import statistics
 from actbench.bench.ceiling import Ceiling
 from actbench.bench.clock import Arm, Timer, interleave, settling
 from actbench.bench.config import Config
-from actbench.bench.machine import Machine
+from actbench.bench.machine import UNKNOWN_CACHE, Machine
 from actbench.bench.run import Measurement, Roof, Run
 from actbench.kernels import threads as pool
 from actbench.kernels.workload import Workload
@@ -28,7 +28,6 @@ _LEAST = 4 * 2**20
 call's 500."""
 BEYOND = 4
 """Last-level caches that the buffers of traffic with memory take: STREAM's rule, for a part of them stays cached."""
-_UNKNOWN_CACHE = 64 * 2**20
 _STEPS = 2**15
 """Of arithmetic that a call does in each thread: 70 us."""
 _UNMEASURED = (1.0,)
@@ -69,7 +68,7 @@ def roofs(
 def _levels(machine: Machine, threads: int) -> dict[str, int]:
     """The bytes that are moved to meet each level of memory, the nearest first."""
     caches = sorted(machine.caches.items(), key=lambda cache: cache[1])
-    last = machine.last_level_cache or _UNKNOWN_CACHE
+    last = machine.last_level_cache or UNKNOWN_CACHE
     # All but the last are a core's own: two threads fill two of them.
     shares = {level: size * (threads if size < last else 1) for level, size in caches}
     return {level: int(_FILLED * size) for level, size in shares.items()} | {"memory": BEYOND * last}

@@ -17,7 +17,7 @@ from actbench.bench.ceiling import Ceiling
 from actbench.bench.clock import Arm, ArmError, Timer, Timing, interleave, settling
 from actbench.bench.config import Config
 from actbench.bench.contenders import Entry, enter, failed
-from actbench.bench.machine import Machine, available_memory, this_machine
+from actbench.bench.machine import UNKNOWN_CACHE, Machine, available_memory, this_machine
 from actbench.bench.plan import Cell, Function
 from actbench.bench.roofline import roofs
 from actbench.bench.run import OURS, Check, Contender, Input, Measurement, Roof
@@ -26,7 +26,6 @@ from actbench.kernels import threads as pool
 from actbench.kernels.workload import Workload
 from actbench.peers.base import Description, Peer
 
-_UNKNOWN_CACHE = 64 * 2**20
 _MOST_SETS = 2**15  # of cold buffers: more take longer to make than to measure
 _LONGEST = 8  # times the slices planned: a cell of long calls is measured in fewer rounds
 _PAGE = 4096
@@ -74,7 +73,7 @@ def _sets(cell: Cell, size: int, machine: Machine) -> int:
     """The sets of buffers, `size` bytes each, that take turns: cold ones fill the cache twice."""
     if cell.cache == "warm":
         return 1
-    return 1 + ceil(2 * (machine.last_level_cache or _UNKNOWN_CACHE) / max(1, size))
+    return 1 + ceil(2 * (machine.last_level_cache or UNKNOWN_CACHE) / max(1, size))
 
 
 @dataclass(frozen=True)

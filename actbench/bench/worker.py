@@ -69,14 +69,8 @@ class Setup:
 class Isolated:
     """A bench whose sessions run in processes of their own, one after the other."""
 
-    def __init__(
-        self,
-        setup: Setup,
-        note: Callable[[str], None],
-        memory: int | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._setup, self._note, self._memory, self._clock = setup, note, memory, clock
+    def __init__(self, setup: Setup, note: Callable[[str], None], memory: int | None = None) -> None:
+        self._setup, self._note, self._memory = setup, note, memory
         self._context = get_context("spawn")
         self._turns, self._name = self._context.RawValue("q", 0), self._context.RawArray("c", _NAME)
         self._process: Any = None
@@ -157,10 +151,10 @@ class Isolated:
 
     def _wait(self, pipe: Connection) -> None:
         """Return when there is an answer, or an end; raise LostError for what takes too long or too much."""
-        turns, since = self._turns.value, self._clock()
+        turns, since = self._turns.value, time.monotonic()
         timeout = self._setup.config.timeout
         while not pipe.poll(_LOOKS_S):
-            now = self._clock()
+            now = time.monotonic()
             if self._turns.value != turns or not self._name.value:
                 turns, since = self._turns.value, now
             elif now - since > timeout:

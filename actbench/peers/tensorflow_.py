@@ -247,6 +247,9 @@ def _imported() -> tuple[Any, Any]:
     with _environment({"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": level}), _silence():
         import keras
         import tensorflow
+
+        # The processor's kernels are compared. Where the wheel has GPU support, to look for one prints to stderr.
+        tensorflow.config.set_visible_devices([], "GPU")
     if keras.backend.backend() != "tensorflow":
         raise ActbenchError(f"keras was imported before, on {keras.backend.backend()}, and cannot change")
     return tensorflow, keras

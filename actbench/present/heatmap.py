@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import log2
 from typing import TYPE_CHECKING
@@ -74,7 +74,10 @@ def heatmap(run: Run, theme: Theme, names: Iterable[str] = (), asked: Choice = O
         for function in rows
         for column in columns
     }
-    means = {column: _mean([m for m in shown if m.cell.pass_ == column[0]], column[1]) for column in columns}
+    means = {
+        column: _mean(_compared([m for m in shown if m.cell.pass_ == column[0]], column[1]))
+        for column in columns
+    }
     with theme.applied():
         return _draw(run, theme, _Map(chosen, columns, groups, found, means, shown))
 
@@ -85,17 +88,13 @@ def square(cells: Sequence[Measurement], peer: str) -> Square:
     "same" where at more than half of the sizes the interval of the ratio holds 1.
     """
     found = _compared(cells, peer)
-    if not found:
-        wrong = any(c.mismatch for m in cells for c in m.contenders if c.provider == peer)
-        return Square(_OTHER_VALUES if wrong else _NO_CALL)
-    mean = geometric_mean([c.ratio.value for c in found])
-    if 2 * sum(c.verdict == "same" for c in found) > len(found):
-        return Square(_SAME, mean, len(found))
-    return Square(_number(mean), mean, len(found))
+    if not found and any(c.mismatch for m in cells for c in m.contenders if c.provider == peer):
+        return Square(_OTHER_VALUES)
+    mean = _mean(found)
+    return replace(mean, text=_SAME) if 2 * sum(c.verdict == "same" for c in found) > len(found) else mean
 
 
-def _mean(cells: Sequence[Measurement], peer: str) -> Square:
-    found = _compared(cells, peer)
+def _mean(found: Sequence[Comparison]) -> Square:
     if not found:
         return Square(_NO_CALL)
     mean = geometric_mean([c.ratio.value for c in found])

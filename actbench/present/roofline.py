@@ -69,6 +69,9 @@ def roofline(run: Run, theme: Theme, names: Iterable[str] = (), asked: Choice = 
     if not roofs:
         held = ", ".join(map(str, distinct(r.threads for r in run.roofs)))
         raise UsageError(f"--threads {chosen.threads}: the run has roofs for {held}")
+    # Another dtype's arithmetic limits none of these; 16-bit formats have none of their own.
+    own = [r for r in roofs if r.kind != ARITHMETIC or r.dtype == chosen.dtype]
+    roofs = own if any(r.kind == ARITHMETIC for r in own) else roofs
     points = [_point(run, [m for m in cells if chosen.holds(m)]) for cells in _kernels(counted)]
     drawn = [p for p in points if p]
     left = [name for name in wanted if all(p.name != name for p in drawn)]
@@ -110,7 +113,7 @@ def _draw(
     for _ in range(2):
         page = Page(theme, WIDTH, round(head + _PLOT + _FOOT + rows * LINE))
         _head(page, run, chosen, points, missing, found)
-        axes, panel, lines = _axes(page, head, roofs, points, chosen)
+        axes, panel, lines = _axes(page, head, roofs, points)
         numbers = _points(page, axes, panel, lines, roofs, points, found)
         rows = _key(page, head + _PLOT + _FOOT, numbers)
         if not rows:
@@ -148,7 +151,7 @@ def _head(
 
 
 def _axes(
-    page: Page, top: float, roofs: Sequence[Roof], points: Sequence[Point], chosen: Choice
+    page: Page, top: float, roofs: Sequence[Roof], points: Sequence[Point]
 ) -> tuple[Axes, Box, list[tuple[Place, Place]]]:
     """Axes with the roofs, slanted ones with their names; where they are in pixels, and the ends of full roofs."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
@@ -188,8 +191,7 @@ def _axes(
         lines += [((ends[0], speeds[0]), (ends[1], speeds[1]))] if full else []
     for roof in level:
         start = min((roof.rate.value / s.rate.value for s in slanted), default=low)
-        width = 3.2 if roof.dtype == chosen.dtype else 1.4
-        axes.plot([max(start, low), high], [roof.rate.value] * 2, color=theme.ink, linewidth=width, zorder=2)
+        axes.plot([max(start, low), high], [roof.rate.value] * 2, color=theme.ink, linewidth=3.2, zorder=2)
         lines.append(((max(start, low), roof.rate.value), (high, roof.rate.value)))
     starts = [_pixel(page, axes, low, r.rate.value * low) for r in slanted]
     label_beside(page, [(t, theme.muted) for t in named], starts, left, -1, (top, bottom))

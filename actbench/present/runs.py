@@ -1,4 +1,4 @@
-"""A benchmark run as tables, Markdown, CSV and a plot of throughput against size.
+"""A benchmark run as tables, Markdown and CSV.
 
 A run against peers leads with how it stands beside them; every cell's own speed is in the full table.
 """
@@ -14,14 +14,11 @@ from actbench.bench.run import Measurement, Run
 from actbench.bench.statistics import ADVICE
 from actbench.present import quantity, roofs, table, versus
 from actbench.present.calls import NAMES, calls
-from actbench.present.labels import cached, distinct, variants
+from actbench.present.labels import cached, distinct, threads, variants
 from actbench.present.table import Column, Table
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from rich.console import RenderableType
-
-    from actbench.present.theme import Theme
 
 FEW = 24
 """Up to so many cells the terminal shows each; beyond, a line a function."""
@@ -61,11 +58,10 @@ def _told(run: Run) -> tuple[Measurement, ...]:
 def _conditions(run: Run) -> str:
     """What all cells have in common, and what is missing."""
     cells = _told(run)
-    threads, caches = ({getattr(m.cell, name) for m in cells} for name in ("threads", "cache"))
+    caches = {m.cell.cache for m in cells}
     parts = [f"{len(cells)} cells"]
-    if len(threads) == 1:
-        n = next(iter(threads))
-        parts.append(f"{n} thread{'s' if n > 1 else ''}")
+    if len({m.cell.threads for m in cells}) == 1:
+        parts.append(threads(cells))
     if len(caches) == 1:
         parts.append(f"{next(iter(caches))} cache")
     parts += [f"{len(run.skipped)} skipped"] if run.skipped else []
@@ -220,10 +216,3 @@ def csv_rows(run: Run) -> list[Sequence[object]]:
 def csv(run: Run) -> str:
     """``csv_rows`` as text."""
     return table.csv_text(csv_rows(run))
-
-
-def throughput(run: Run, theme: Theme, names: Iterable[str] = ()) -> Figure:
-    """The plot of throughput against size; see ``actbench.present.throughput``."""
-    from actbench.present.throughput import throughput as draw
-
-    return draw(run, theme, names)

@@ -315,7 +315,7 @@ def main() -> None:
     )
     parser.add_argument("--output", type=Path, default=HERE)
     given = parser.parse_args()
-    cells = [m for path in given.runs for m in load_run(path).cells]
+    cells = [m for path in given.runs for m in load_run(path).sized]
     options = {"rounds": given.rounds}
     torch, both = chosen(["torch"]), chosen(["torch", "jax"])
     rows = [

@@ -70,16 +70,16 @@ def test_the_path_of_the_picture_is_printed(arguments, file, call, tmp_path, mak
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_every_kind_of_picture_of_a_run(arguments, file, call, tmp_path, roofed):
+def test_every_kind_of_picture_of_a_run(arguments, file, call, tmp_path, published):
     names = ("gelu", "tanh", "mse")
-    few = replace(roofed, cells=tuple(m for m in roofed.cells if m.cell.function in names))
+    few = replace(published, cells=tuple(m for m in published.cells if m.cell.function in names))
     save_run(few, tmp_path / "peers.json")
     assert call("plot", "peers.json", *arguments) == (0, f"{file}\n", "")
     assert (tmp_path / file).stat().st_size > 1000
 
 
-def test_a_report_holds_the_pictures_that_the_run_has_data_for(call, tmp_path, roofed, make_run):
-    few = replace(roofed, cells=tuple(m for m in roofed.cells if m.cell.function == "gelu"))
+def test_a_report_holds_the_pictures_that_the_run_has_data_for(call, tmp_path, published, make_run):
+    few = replace(published, cells=tuple(m for m in published.cells if m.cell.function == "gelu"))
     for record, pictures in ((few, {"heatmap", "throughput", "roofline"}), (make_run(), {"throughput"})):
         save_run(record, tmp_path / "some.json")
         folder = tmp_path / f"{len(pictures)}"

@@ -15,6 +15,7 @@ from actbench.catalog.errors import UsageError
 from actbench.catalog.registry import declarations
 from actbench.present import output, runs, table
 from actbench.present.theme import DARK, LIGHT
+from actbench.present.throughput import throughput
 
 ALL = [d.name for d in declarations()]
 
@@ -109,7 +110,7 @@ def panels(figure):
 
 
 def test_throughput_of_one_function(make_run):
-    figure = runs.throughput(make_run(["relu"]), LIGHT)
+    figure = throughput(make_run(["relu"]), LIGHT)
     (axes,) = panels(figure)
     # Four series of three sizes; the ceilings join the sizes of both dtypes.
     assert sorted(len(line.get_xdata()) for line in axes.lines if len(line.get_xdata()) > 2) == [
@@ -125,7 +126,7 @@ def test_throughput_of_one_function(make_run):
 
 def test_throughput_draws_the_numbers(make_run):
     run = make_run(["relu"], dtypes=("float32",), passes=("forward",))
-    (axes,) = panels(runs.throughput(run, LIGHT))
+    (axes,) = panels(throughput(run, LIGHT))
     drawn = axes.lines[-1].get_xydata().tolist()
     assert drawn == [[m.bytes, m.gb_per_s] for m in run.cells]
 
@@ -144,12 +145,12 @@ def test_throughput_draws_the_numbers(make_run):
 )
 def test_throughput_of_any_run(shape, theme, make_run):
     run = make_run(**shape)
-    content = output.figure_bytes(runs.throughput(run, theme), "png")
+    content = output.figure_bytes(throughput(run, theme), "png")
     assert len(content) < 400_000
 
 
 def test_throughput_of_chosen_functions(make_run):
-    assert len(panels(runs.throughput(make_run(ALL), LIGHT, ["relu", "mse", "tanh"]))) == 3
+    assert len(panels(throughput(make_run(ALL), LIGHT, ["relu", "mse", "tanh"]))) == 3
 
 
 @pytest.mark.parametrize(
@@ -158,7 +159,7 @@ def test_throughput_of_chosen_functions(make_run):
 )
 def test_throughput_of_what_is_not_there(functions, names, message, make_run):
     with pytest.raises(UsageError, match=message):
-        runs.throughput(make_run(functions), LIGHT, names)
+        throughput(make_run(functions), LIGHT, names)
 
 
 def test_a_run_needs_neither_numba_nor_the_catalogue(tmp_path, make_run):
@@ -166,10 +167,10 @@ def test_a_run_needs_neither_numba_nor_the_catalogue(tmp_path, make_run):
     code = (
         "import sys; sys.modules['numba'] = sys.modules['llvmlite'] = None\n"
         "from actbench.bench.run import load_run\n"
-        "from actbench.present import output, runs, theme\n"
+        "from actbench.present import output, runs, theme, throughput\n"
         "run = load_run('run.json')\n"
         "output.display(runs.terminal(run)); runs.markdown(run); runs.csv(run)\n"
-        "output.write_figure(runs.throughput(run, theme.LIGHT), 'run.png')\n"
+        "output.write_figure(throughput.throughput(run, theme.LIGHT), 'run.png')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

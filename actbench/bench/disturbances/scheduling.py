@@ -9,6 +9,7 @@ from actbench.bench.watch import grown
 
 STOLEN = 0.005  # one tick of 10 ms in 2 s on two CPUs is half of that
 OTHERS = 0.05  # of a CPU: counts of ticks err by as much as 0.02
+_WHO = ("ps -eo pcpu,pid,args --sort=-pcpu | head -5", "shows what to end or to wait for")
 
 
 def _stolen(e: Evidence) -> Finding:
@@ -42,8 +43,7 @@ def _load(e: Evidence) -> Finding:
         "ready to run",
         f"beside this one, on {online} CPU{'s' if online != 1 else ''}",
         effect,
-        "ps -eo pcpu,pid,args --sort=-pcpu | head -5" if busy else "",
-        "shows what to end or to wait for" if busy else "",
+        *(_WHO if busy else ()),
     )
 
 
@@ -63,8 +63,7 @@ def _others(e: Evidence) -> Finding:
         "% of a CPU",
         f"on the {len(e.cpus)} that may be used",
         effect,
-        "ps -eo pcpu,pid,args --sort=-pcpu | head -5" if busy else "",
-        "shows what to end or to wait for" if busy else "",
+        *(_WHO if busy else ()),
     )
 
 
