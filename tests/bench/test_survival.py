@@ -22,7 +22,9 @@ CELLS = 2 * 3 * 30
 
 
 def started(folder: Path, *more: str, file_limit: int | None = None) -> subprocess.Popen[str]:
-    def limit() -> None:
+    def prepare() -> None:
+        # A shell that runs the tests in its background has it ignored, and so would the child.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         if file_limit is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
 
@@ -31,7 +33,7 @@ def started(folder: Path, *more: str, file_limit: int | None = None) -> subproce
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=limit,
+        preexec_fn=prepare,
     )
 
 
