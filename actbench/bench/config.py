@@ -46,6 +46,20 @@ def _sizes(value: object) -> list[int]:
     return [parse_size(str(item)) for item in _items(value)]
 
 
+def _part(value: object) -> float:
+    """The part that a percentage means: 5% or 5 is 0.05."""
+    try:
+        return float(str(value).strip().removesuffix("%")) / 100
+    except ValueError:
+        raise UsageError(f"{value!r} is not a percentage: write 5%") from None
+
+
+def _thresholds(value: object) -> dict[str, object]:
+    """A threshold for all functions, or one for each glob or @family."""
+    return dict(value) if isinstance(value, Mapping) else {"*": value}
+
+
+Part = Annotated[float, BeforeValidator(_part), Field(gt=0, lt=10, allow_inf_nan=False)]
 Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0, allow_inf_nan=False)]
 
 
@@ -86,6 +100,8 @@ class Config(BaseModel):
     roofline: bool = False  # whether the machine's roofs are measured, and kernels' operations counted
     timeout: Duration = 120.0  # seconds that a peer may keep silent
     budget: Duration | None = None  # seconds for measuring
+    threshold: Annotated[dict[str, Part], BeforeValidator(_thresholds), Field(exclude=True)] = {"*": 0.03}
+    """The slowdown that a gate calls one, by glob or @family: of those that hold a function, the last."""
     seed: Annotated[int, Field(ge=0)] = 0
     output: str = "results/runs"
 

@@ -27,13 +27,18 @@ _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "
 _SIZE = re.compile(r"(?P<number>\d[\d_]*(\.\d+)?(e\+?\d+)?)(?P<unit>k|M|G|Ki|Mi|Gi)?", re.A)
 
 
-class Function(Protocol):
-    """What the bench needs of a compiled function."""
+class Named(Protocol):
+    """What a plan needs of a function."""
 
     @property
     def name(self) -> str: ...
     @property
     def passes(self) -> tuple[str, ...]: ...
+
+
+class Function(Named, Protocol):
+    """What the bench needs of a compiled function."""
+
     @property
     def declaration(self) -> Declaration: ...
     def __call__(self, *operands: Any, **options: Any) -> Any: ...
@@ -125,7 +130,7 @@ def _size(text: str) -> Decimal | None:
     return size if size >= 1 and size == size.to_integral_value() else None
 
 
-def expand(functions: Sequence[Function], config: Config, *, synthetic: bool = True) -> Plan:
+def expand(functions: Sequence[Named], config: Config, *, synthetic: bool = True) -> Plan:
     """The plan that the functions and the configuration span, without the passes that one lacks.
 
     Against peers, on `synthetic` data, each pass that they have has a cell of one element too, in one dtype and the

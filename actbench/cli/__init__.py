@@ -12,7 +12,10 @@ from actbench.catalog.errors import ActbenchError
 from actbench.cli.audit import audit
 from actbench.cli.bench import bench
 from actbench.cli.check import check
+from actbench.cli.compare import compare
 from actbench.cli.doctor import doctor
+from actbench.cli.gate import gate
+from actbench.cli.history import history
 from actbench.cli.list import list_functions
 from actbench.cli.plot import plot
 from actbench.cli.report import report
@@ -31,7 +34,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("list")(list_functions)
-for _command in (show, plot, bench, check, audit, report, doctor):
+for _command in (show, plot, bench, check, audit, report, compare, gate, history, doctor):
     app.command()(_command)
 
 

@@ -111,6 +111,14 @@ def bench(
             rich_help_panel=WHERE,
         ),
     ] = None,
+    save: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Keep the run as a baseline, for 'actbench compare NAME'.",
+            rich_help_panel=WHERE,
+        ),
+    ] = None,
     export: Export = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print the run as JSON.", rich_help_panel=WHERE)
@@ -124,16 +132,17 @@ def bench(
     Options also come from ACTBENCH_* variables, --config, [tool.actbench] in pyproject.toml and presets.
     """
     from actbench.bench import data as user_data
-    from actbench.bench import runner
+    from actbench.bench import regression, runner
     from actbench.bench.config import resolve
     from actbench.bench.plan import expand
-    from actbench.bench.run import Store
+    from actbench.bench.run import Store, save_run
     from actbench.bench.worker import Setup, measuring
     from actbench.catalog.errors import InfeasibleError, UsageError
     from actbench.kernels import bind
     from actbench.peers import chosen as chosen_peers
 
     exports = parse_exports(export)
+    kept = None if save is None else regression.baseline(save)
     flags = {
         "preset": preset,
         "pass": pass_,
@@ -206,6 +215,9 @@ def bench(
         raise
     if not run.cells:
         raise InfeasibleError(f"nothing could be measured: {run.skipped[0].cell}: {run.skipped[0].reason}")
+    if kept is not None:
+        save_run(run, kept)
+        tell(f"kept as {kept}", quiet)
     deliver(run, exports, json)
     for skipped in run.skipped:
         tell(f"{'failed' if skipped.failed else 'skipped'} {skipped.cell}: {skipped.reason}", quiet)

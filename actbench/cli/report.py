@@ -12,7 +12,7 @@ import typer
 from actbench.cli.progress import tell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from actbench.bench.run import Run
     from actbench.present.audits import Session
@@ -22,7 +22,8 @@ Export = Annotated[
     typer.Option(
         "--export",
         metavar="FORMAT=FILE",
-        help="Also write csv=FILE, md=FILE or json=FILE; FILE may be - for stdout.",
+        help="Also write csv=FILE, md=FILE, json=FILE, or what pyperf or github-action-benchmark read: "
+        "pyperf=FILE, action=FILE; FILE may be - for stdout.",
     ),
 ]
 
@@ -67,15 +68,18 @@ def report(
     deliver(record, exports, json)
 
 
-def parse_exports(texts: list[str] | None) -> list[tuple[str, str]]:
-    """The (format, file) pairs of the --export options; raises UsageError."""
+def parse_exports(
+    texts: list[str] | None, kinds: Sequence[str] = ("csv", "md", "json", "pyperf", "action")
+) -> list[tuple[str, str]]:
+    """The (format, file) pairs of the --export options; raises UsageError for a format that is not of these kinds."""
     from actbench.catalog.errors import UsageError
 
     exports = []
     for text in texts or []:
         kind, equals, file = text.partition("=")
-        if kind not in ("csv", "md", "json") or not equals or not file:
-            raise UsageError(f"--export {text}: write csv=FILE, md=FILE or json=FILE (- is stdout)")
+        if kind not in kinds or not equals or not file:
+            *most, last = (f"{kind}=FILE" for kind in kinds)
+            raise UsageError(f"--export {text}: write {', '.join(most)} or {last} (- is stdout)")
         exports.append((kind, file))
     return exports
 
@@ -83,17 +87,28 @@ def parse_exports(texts: list[str] | None) -> list[tuple[str, str]]:
 def deliver(record: Run | Session, exports: list[tuple[str, str]], json: bool) -> None:
     """Write the exports of a record, then its table to stdout, unless a document goes there already."""
     from actbench.bench.run import Run, dump_run
-    from actbench.present import audits, output, report_page, runs
+    from actbench.catalog.errors import UsageError
+    from actbench.present import audits, exchange, output, report_page, runs
 
     texts: Mapping[str, Callable[[Any], str]]
     if isinstance(record, Run):
-        texts = {"csv": runs.csv, "md": runs.markdown, "json": dump_run, "html": report_page.page}
+        texts = {
+            "csv": runs.csv,
+            "md": runs.markdown,
+            "json": dump_run,
+            "html": report_page.page,
+            "pyperf": exchange.pyperf,
+            "action": exchange.action,
+        }
         shown = runs.terminal(record)
     else:
         texts = {"csv": audits.csv, "md": audits.markdown, "json": audits.dump}
         shown = audits.terminal(record)
     if json:
         exports = [*exports, ("json", output.STDOUT)]
+    foreign = next((kind for kind, _ in exports if kind not in texts), None)
+    if foreign:
+        raise UsageError(f"--export {foreign}= is for benchmark runs, not for audits")
     for kind, file in exports:
         output.write_text(texts[kind](record), file)
     if all(file != output.STDOUT for _, file in exports):

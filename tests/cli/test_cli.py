@@ -52,7 +52,15 @@ def mine(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     "command",
-    [["--help"], ["list"], ["list", "--json"], ["plot", "--help"], ["audit", "--help"], ["doctor", "--help"]],
+    [
+        ["--help"],
+        ["list"],
+        ["list", "--json"],
+        ["plot", "--help"],
+        ["audit", "--help"],
+        ["doctor", "--help"],
+        ["gate", "--help"],
+    ],
 )
 def test_light_commands_import_neither_numba_nor_matplotlib(command, tmp_path):
     code = (
@@ -109,6 +117,21 @@ ERRORS = [
     (["audit", "elu", "--param", "alpha=-1"], 2, "outside its valid range"),
     (["audit", "relu", "--export", "xls=a.xls"], 2, "csv=FILE"),
     (["doctor", "--loud"], 2, "--loud"),
+    (["gate"], 2, "--base REV, WHEEL or DIR"),
+    (["gate", "--base", "main"], 2, "in no git repository"),
+    (["gate", "rulu", "--base", "main"], 2, "did you mean 'relu'"),
+    (["gate", "relu", "--base", "none.whl"], 2, "there is no wheel none.whl"),
+    (["gate", "relu", "--base-python", "none/python"], 3, "cannot run none/python"),
+    (["gate", "relu", "--base", ".", "--threshold", "much"], 2, "write 5%"),
+    (["gate", "relu", "--base", ".", "--export", "csv=a.csv"], 2, "junit=FILE"),
+    (["gate", "relu", "--base", ".", "--peer", "pytorch"], 2, "did you mean 'torch'"),
+    (["compare"], 2, "BASE"),
+    (["compare", "none.json"], 4, "none.json"),
+    (["compare", "before"], 4, "bench --save before"),
+    (["compare", "bad.json", "bad.json"], 4, "bad.json"),
+    (["bench", "relu", "--save", "../up"], 2, "a baseline cannot be called"),
+    (["history"], 4, "history --add RUN.json"),
+    (["history", "--add", "none.json"], 4, "none.json"),
     (["chek", "relu"], 2, "chek"),
 ]
 
@@ -262,6 +285,60 @@ def test_audit_against_a_peer_stands_beside_it(tmp_path):
     assert "float32" in done.stdout
 
 
+def git(folder: Path, *arguments: str) -> None:
+    identity = ("-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false")
+    subprocess.run(["git", "-C", folder, *identity, *arguments], check=True, capture_output=True)
+
+
+def test_gate_holds_a_function_against_its_past(tmp_path):
+    """What it calculates, not how fast: nothing here depends on time."""
+    top = tmp_path / "project"
+    top.mkdir()
+    git(tmp_path, "init", "-q", str(top))
+    (top / "mine.py").write_text(MINE)
+    git(top, "add", ".")
+    git(top, "commit", "-q", "-m", "mine")
+    options = ("leaky_tanh", "--from", "mine.py", "--base", "HEAD", "--size", "1e3")
+    same = actbench("gate", *options, cwd=top)
+    assert same.returncode == 0, same.stderr
+    assert "2 unchanged" in same.stdout
+    assert same.stdout.splitlines()[-1] == "green: nothing is slower in 2 cells"
+    (top / "mine.py").write_text(MINE.replace("0.1 * x", "0.101 * x"))
+    summary = tmp_path / "summary.md"
+    in_ci = {"GITHUB_STEP_SUMMARY": str(summary), "GITHUB_ACTIONS": "true"}
+    changed = actbench("gate", *options, "--export", "junit=gate.xml", cwd=top, **in_ci)
+    assert changed.returncode == 1
+    assert max(map(len, changed.stdout.splitlines())) <= 80
+    assert "leaky_tanh/forward/float32/1000  incorrect" in changed.stdout
+    assert changed.stdout.splitlines()[-1] == "red: 1 incorrect of 2 cells"
+    assert summary.read_text().startswith("## \N{CROSS MARK} actbench gate: red: 1 incorrect of 2 cells")
+    assert "::error title=actbench%3A leaky_tanh/forward/float32/1000 is incorrect::" in changed.stderr
+    assert '<failure message="incorrect' in (top / "gate.xml").read_text()
+    assert not list(top.glob("actbench*"))  # the scratch folder is elsewhere, and gone
+
+
+def test_a_baseline_is_compared_with_the_newest_run(tmp_path):
+    options = ("bench", "relu", "--size", "1e3", "--rounds", "6", "--slice", "0.1ms", "--pass", "forward")
+    for more in (("--save", "before"), ()):
+        done = actbench(*options, *more, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    found = actbench("compare", "before", "--fail-over", "900%", cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert "2 same" in found.stdout
+    (run,) = sorted((tmp_path / "results" / "runs").glob("*/run.json"))[:1]
+    other = run.read_text().replace('"rounds":6', '"rounds":7')
+    (tmp_path / "other.json").write_text(other)
+    refused = actbench("compare", "before", "other.json", cwd=tmp_path)
+    assert refused.returncode == 3
+    assert "another configuration (rounds 6, now 7): --force" in refused.stderr
+    forced = actbench("compare", "before", "other.json", "--force", cwd=tmp_path)
+    assert forced.returncode == 0
+    kept = actbench("history", "--add", run, "--output", "trend.png", cwd=tmp_path)
+    assert kept.returncode == 0, kept.stderr
+    assert (tmp_path / "trend.png").is_file()
+    assert "0 of 2 cells changed for good in 1 run" in kept.stdout
+
+
 def test_doctor_names_what_it_was_given(tmp_path):
     """What disturbs is told with its remedy, and is no failure: the environment here is one that does."""
     wanted = {"OMP_NUM_THREADS": "4096", "NO_COLOR": "1"}
@@ -315,7 +392,19 @@ def test_no_escape_codes_where_they_are_not_wanted(setting, tmp_path):
 
 
 def test_every_command_has_help_with_every_option(tmp_path):
-    for command in ("list", "show", "plot", "bench", "check", "audit", "report", "doctor"):
+    for command in (
+        "list",
+        "show",
+        "plot",
+        "bench",
+        "check",
+        "audit",
+        "report",
+        "gate",
+        "compare",
+        "history",
+        "doctor",
+    ):
         done = actbench(command, "--help", cwd=tmp_path)
         assert done.returncode == 0
         assert "--help" in done.stdout

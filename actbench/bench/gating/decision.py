@@ -1,0 +1,151 @@
+"""What the samples of two versions allow to say: exact tests of process pairs, corrected for how many there are.
+
+A number here is a logarithm of a ratio, head's time by base's: 0 is the same, above it head is slower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from math import comb, exp, log, sqrt
+from statistics import NormalDist
+from typing import Literal, TypeVar
+
+import numpy as np
+from pydantic import ConfigDict
+
+from actbench.bench.statistics import Estimate, median
+
+K = TypeVar("K")
+Verdict = Literal["slower", "faster", "same", "inconclusive"]
+LOOKS = (16, 32)
+"""Process pairs after which suspects are judged; each look has an equal part of the error that is allowed."""
+ERROR = 0.05
+"""The chance, at most, that a gate in which nothing is slower calls anything slower."""
+SUSPICION = 0.02
+"""A screened cell is confirmed on fresh processes where it seems slower, or faster, by more."""
+TOLERATED = 0.01
+"""The test's null hypothesis: processes of the very same code differ by as much, and nobody minds."""
+THRESHOLD = 0.03
+"""A slowdown that matters; a cell's own may be set."""
+_POWER = 0.8
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What counts as slower in a cell."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    threshold: float = THRESHOLD
+
+    @property
+    def tolerated(self) -> float:
+        """Below it a ratio is no evidence: a third of the threshold where that is less than usual."""
+        return log(1 + min(TOLERATED, self.threshold / 3))
+
+    @property
+    def matters(self) -> float:
+        """From it on a slowdown is one."""
+        return log(1 + self.threshold)
+
+
+def suspected(pairs: Sequence[Sequence[float]], rule: Rule) -> Verdict:
+    """What a screened cell seems to be, from the rounds of its pairs: the median of each pair counts."""
+    found = middle(pairs)
+    # A wide threshold must not be missed by a narrow one's suspicion, nor the other way round.
+    doubt = log(1 + SUSPICION * min(1.0, rule.threshold / THRESHOLD))
+    return "slower" if found > doubt else "faster" if found < -doubt else "same"
+
+
+def middle(pairs: Sequence[Sequence[float]]) -> float:
+    """The median over pairs of each pair's median."""
+    return float(np.median([np.median(rounds) for rounds in pairs]))
+
+
+def sign_test(values: Sequence[float], bound: float) -> float:
+    """The chance that so many values, or more, lie above `bound` where their median does not: exact, one-sided.
+
+    A tie with the bound is no evidence, and counts for it.
+    """
+    n, above = len(values), sum(v > bound for v in values)
+    as_many = sum(comb(n, k) for k in range(above, n + 1))
+    return float(as_many / 2**n)
+
+
+def holm(chances: Mapping[K, float], level: float) -> Set[K]:
+    """The hypotheses that Holm's step-down rejects, at most a false one with the chance `level`."""
+    rejected: set[K] = set()
+    for rank, key in enumerate(sorted(chances, key=chances.__getitem__)):
+        if chances[key] > level / (len(chances) - rank):
+            break
+        rejected.add(key)
+    return rejected
+
+
+def judged(
+    pairs: Mapping[K, Sequence[float]], rules: Callable[[K], Rule], look: int, *, slower: bool = True
+) -> Mapping[K, Verdict | None]:
+    """The verdict on every suspect at a look; None where more pairs may yet tell.
+
+    `pairs` are the medians of fresh process pairs of every suspect that there was, also of those decided before,
+    whose fewer pairs then stand. Not slower, at any look, is a cell whose median is tolerated; at the last one every
+    cell is decided: one that seems slower by its threshold, but not surely, is inconclusive.
+    """
+    sign = 1 if slower else -1
+    values = {key: [sign * v for v in found] for key, found in pairs.items()}
+    chances = {key: sign_test(found, rules(key).tolerated) for key, found in values.items()}
+    sure = holm(chances, ERROR / len(LOOKS))
+    last = look == len(LOOKS) - 1
+    verdicts: dict[K, Verdict | None] = {}
+    for key, found in values.items():
+        if not found:
+            verdicts[key] = "inconclusive"
+            continue
+        point, rule = float(np.median(found)), rules(key)
+        if key in sure and point >= rule.matters:
+            verdicts[key] = "slower" if slower else "faster"
+        elif point <= rule.tolerated or (last and (point < rule.matters or not slower)):
+            verdicts[key] = "same"
+        else:
+            verdicts[key] = "inconclusive" if last else None
+    return verdicts
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """The ratio that logarithms of ratios stand for, between the ends of its interval."""
+    found = median(values)
+    return Estimate(exp(found.value), exp(found.low), exp(found.high))
+
+
+def detectable(pairs: Sequence[Sequence[float]], between: float, rule: Rule) -> float:
+    """The slowdown, as a part, that a screened cell is found at in four cases of five.
+
+    Of normal noise: `between` is the deviation of pairs, of all cells; that of rounds is the cell's own. A slowdown
+    is found where the screening suspects it; what is suspected and real, 32 pairs confirm.
+    """
+    error = sqrt((_within(pairs) ** 2 + between**2) / len(pairs))
+    doubt = log(1 + SUSPICION * min(1.0, rule.threshold / THRESHOLD))
+    return max(rule.threshold, exp(doubt + NormalDist().inv_cdf(_POWER) * error) - 1)
+
+
+def between_pairs(cells: Sequence[Sequence[Sequence[float]]]) -> float:
+    """The deviation of pairs' medians that their rounds do not explain: what processes of a cell differ by."""
+    if not cells:
+        return 0.0
+    apart = [float(np.median(first)) - float(np.median(second)) for first, second, *_ in cells]
+    both = float(np.median(np.abs(apart))) / (NormalDist().inv_cdf(0.75) * sqrt(2))
+    within = float(np.median([_within(pairs) for pairs in cells]))
+    return sqrt(max(0.0, both**2 - within**2))
+
+
+def _within(pairs: Sequence[Sequence[float]]) -> float:
+    """The deviation of a pair's median by its rounds: of n normal values it is sqrt(pi / 2 n) of theirs."""
+    deviation = float(np.median([_deviation(rounds) for rounds in pairs]))
+    return deviation * sqrt(np.pi / 2 / len(pairs[0]))
+
+
+def _deviation(rounds: Sequence[float]) -> float:
+    """The standard deviation that a normal distribution of this interquartile range has."""
+    q1, q3 = np.percentile(rounds, [25, 75])
+    return float((q3 - q1) / (2 * NormalDist().inv_cdf(0.75)))

@@ -1,0 +1,169 @@
+"""A process of each side, and the slices in which they take turns: never both at once, each first as often."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from math import ceil, log
+from pathlib import Path
+from random import Random
+from typing import Any, Self
+
+import numpy as np
+
+from actbench.bench.clock import Timer
+from actbench.bench.contenders import difference
+from actbench.bench.gating.process import Process, RefusedError, SideError
+from actbench.bench.gating.side import Side
+from actbench.bench.plan import Cell
+
+_MEMORY = Path("/dev/shm")
+"""Files that no disk is behind: nothing is written back while their pages are timed."""
+_EXPLAINED = {"float64": 1e-9, "float32": 1e-4, "float16": 4e-3, "bfloat16": 3e-2}
+"""The largest difference, as a part of the largest value, that is another rounding and no other function."""
+
+
+class ClockError(SideError):
+    """A slice that cannot have lasted as long as the clock says."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A cell that both processes hold."""
+
+    loops: tuple[int, int]  # calls a slice, base's and head's
+    same_code: bool
+    difference: float  # of the values, as a part of the largest; 0 where all bits are the same
+
+
+@dataclass(frozen=True)
+class Injection:
+    """Work that head does in addition, so that a slowdown is there to be found."""
+
+    part: float = 0.0
+    cells: frozenset[str] = frozenset()
+
+    def of(self, cell: Cell) -> float:
+        """By how much head is slowed in a cell, as a part."""
+        return self.part if cell.key in self.cells else 0.0
+
+    def loops(self, cell: Cell, loops: int) -> tuple[int, int]:
+        """The calls that base and head make where `loops` fill a slice: whole ones, so many that the part comes out."""
+        part = self.of(cell)
+        if not part:
+            return loops, loops
+        whole = max(loops, ceil(1 / part))
+        extra = ceil(whole * part)
+        return round(extra / part), round(extra / part) + extra
+
+
+class Pair:
+    """A fresh process of each side; a context that ends both."""
+
+    def __init__(
+        self, base: Side, head: Side, cpus: Sequence[int], random: Random, timeout_s: float, timer: Timer
+    ) -> None:
+        self._random, self._timer = random, timer
+        self._stack = ExitStack()
+        folder = tempfile.TemporaryDirectory(prefix="actbench-", dir=_MEMORY if _MEMORY.is_dir() else None)
+        self._folder = Path(self._stack.enter_context(folder))
+        sides = [base, head]
+        random.shuffle(sides)  # whichever comes first may get the better pages
+        try:
+            started = {s.name: self._stack.enter_context(Process(s, cpus, random, timeout_s)) for s in sides}
+            self.base, self.head = started[base.name], started[head.name]
+            for process in started.values():
+                process.begin()
+            self.described = {name: process.begun() for name, process in started.items()}
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End both processes."""
+        self._stack.close()
+
+    def compile(self, function: str, pass_: str, dtype: str) -> None:
+        """Have both sides compile a kernel at the same time, so that it is on their disks."""
+        both = self.base, self.head
+        for process in both:
+            process.tell("compile", function=function, pass_=pass_, dtype=dtype)
+        for process in both:
+            # What cannot be compiled, or not so, is told where it is called.
+            with suppress(RefusedError):
+                process.answer()
+
+    def load(
+        self, cell: Cell, peer: str | None, slice_ns: float, injection: Injection, *, compare: bool
+    ) -> Loaded:
+        """Give both processes the same fresh data of a cell, and find how many calls fill a slice.
+
+        Values and code are compared if asked for. Raises RefusedError for what a side raises.
+        """
+        asked = {
+            "function": cell.function,
+            "pass": cell.pass_,
+            "dtype": cell.dtype,
+            "size": cell.size,
+            "threads": cell.threads,
+        }
+        seed, offset = self._random.randrange(2**31), self._random.randrange(4096)
+        both = self.base, self.head
+        for process in both:
+            process.ask("drop")  # what it has mapped is written anew
+        made = self.head.ask("make", cell=asked, seed=seed, folder=str(self._folder), offset=offset)
+        hashes = [p.ask("load", cell=asked, peer=peer, made=made) for p in both]
+        apart, same = 0.0, False
+        if compare:
+            if hashes[0]["hash"] != hashes[1]["hash"]:
+                apart = self._apart()
+            same = not peer and self._same(self.base.ask("code"), self.head.ask("code"))
+        loops = max(p.ask("calibrate", slice_ns=int(slice_ns))["loops"] for p in both)
+        return Loaded(injection.loops(cell, loops), same, apart)
+
+    def rounds(self, loaded: Loaded, count: int) -> list[float]:
+        """The logarithm of head's time by base's, a round each: base, head, head, base, or the other way about."""
+        found = []
+        for _ in range(count):
+            first = self._random.randrange(2)
+            spent = [0, 0]
+            for which in (first, 1 - first, 1 - first, first):
+                spent[which] += self._slice((self.base, self.head)[which], loaded.loops[which])
+            found.append(log(spent[1] / spent[0]))
+        return found
+
+    def _slice(self, process: Process, loops: int) -> int:
+        begun = self._timer()
+        ns = int(process.ask("time", loops=loops)["ns"])
+        # Its clock and this one run apart; what it timed lies within what was waited here.
+        if not 0 < ns <= self._timer() - begun:
+            raise ClockError(f"the clock stepped while {process.side.name} was timed")
+        return ns
+
+    def _apart(self) -> float:
+        found = []
+        for process in (self.base, self.head):
+            path = str(self._folder / f"{process.side.name}.npy")
+            process.ask("values", path=path)
+            found.append(np.load(path))
+        return difference(found[1], found[0])
+
+    def _same(self, base: Mapping[str, Any], head: Mapping[str, Any]) -> bool:
+        versions = [
+            {k: v for k, v in self.described[p.side.name]["versions"].items() if k != "actbench"}
+            for p in (self.base, self.head)
+        ]
+        return versions[0] == versions[1] and base["code"] == head["code"]
+
+
+def differs(cell: Cell, apart: float) -> bool:
+    """Whether values so far apart are another function's."""
+    return not apart <= _EXPLAINED[cell.dtype]

@@ -1,0 +1,145 @@
+"""A side's process, as the gate sees it: asked in turns, with an end to its patience, and a reason when it dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+from typing import Any, Self
+
+from actbench.bench.gating.side import Side
+from actbench.catalog.errors import ActbenchError
+
+_ARM = Path(__file__).with_name("arm.py")
+_PADDING = 4096
+"""Bytes: the length of the environment moves the stack, which alone makes processes differ by some per cent."""
+# One thread where one is asked for, whatever else a library would take.
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+class SideError(ActbenchError):
+    """A side that cannot be measured, by no fault of what it computes."""
+
+    exit_code = 3
+
+
+class LostSideError(SideError):
+    """A process that died, or gave no answer in time."""
+
+
+class RefusedError(SideError):
+    """What a side's code raised when it was called."""
+
+    def __init__(self, side: str, said: str) -> None:
+        super().__init__(f"{side}: {said}")
+        self.said = said
+
+
+class Process:
+    """A side's arm in a process of its own, pinned to CPUs; a context that ends it."""
+
+    def __init__(self, side: Side, cpus: Sequence[int], random: Random, timeout_s: float) -> None:
+        self.side, self._cpus, self._timeout_s = side, list(cpus), timeout_s
+        self._told = tempfile.TemporaryFile()  # noqa: SIM115  (closed in __exit__)
+        inherited = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+        threads = {name: str(len(cpus)) for name in _THREADS}
+        own = {
+            "PYTHONPATH": os.pathsep.join(side.paths),
+            "ACTBENCH_CACHE_DIR": str(side.cache),
+            "ACTBENCH_PADDING": "x" * random.randrange(_PADDING),
+        }
+        try:
+            self._process = subprocess.Popen(
+                [side.python, str(_ARM)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._told,
+                env=inherited | threads | own,
+            )
+        except OSError as error:
+            self._told.close()
+            raise SideError(f"{side.name}: cannot run {side.python}: {error.strerror or error}") from error
+        self._answers = selectors.DefaultSelector()
+        assert self._process.stdout is not None
+        self._answers.register(self._process.stdout, selectors.EVENT_READ)
+        self._read = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._answers.close()
+        for pipe in (self._process.stdin, self._process.stdout, self._told):
+            if pipe is not None:
+                with suppress(BrokenPipeError):
+                    pipe.close()
+
+    def begin(self) -> None:
+        """Have the side's code imported, and not wait for it."""
+        self.tell("hello", cpus=self._cpus, files=list(self.side.files))
+
+    def begun(self) -> Mapping[str, Any]:
+        """The side's versions and functions. Raises SideError where its code cannot even be imported."""
+        try:
+            return self.answer()
+        except RefusedError as error:
+            raise SideError(
+                f"{self.side.name} ({self.side.label}) cannot be imported: {error.said}"
+            ) from error
+
+    def ask(self, do: str, **what: object) -> Mapping[str, Any]:
+        """What the arm's method `do` returns. Raises RefusedError for what it raised, LostSideError for no answer."""
+        self.tell(do, **what)
+        return self.answer()
+
+    def tell(self, do: str, **what: object) -> None:
+        """Have the arm do something, and not wait for its answer. Raises LostSideError where it is gone."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps({"do": do, **what}).encode() + b"\n")
+            self._process.stdin.flush()
+        except OSError as error:
+            raise LostSideError(f"{self.side.name} {self._ending()}") from error
+
+    def answer(self) -> Mapping[str, Any]:
+        """The answer to what it was told; raises as ``ask`` does."""
+        try:
+            answer: Mapping[str, Any] = json.loads(self._line())
+        except (OSError, EOFError, json.JSONDecodeError) as error:
+            raise LostSideError(f"{self.side.name} {self._ending()}") from error
+        if "error" in answer:
+            raise RefusedError(self.side.name, str(answer["error"]))
+        return answer
+
+    def _line(self) -> bytes:
+        assert self._process.stdout is not None
+        while b"\n" not in self._read:
+            if not self._answers.select(self._timeout_s):
+                raise LostSideError(f"{self.side.name} gave no answer in {self._timeout_s:g} s")
+            part = os.read(self._process.stdout.fileno(), 2**16)
+            if not part:
+                raise EOFError
+            self._read += part
+        line, _, self._read = self._read.partition(b"\n")
+        return line
+
+    def _ending(self) -> str:
+        """How the process ended, and the last that it said."""
+        try:
+            code = self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            return "closed its pipes"
+        self._told.seek(0)
+        lines = self._told.read().decode(errors="replace").split("\n")
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        return f"{how}: {last}" if last else how

@@ -1,0 +1,68 @@
+"""``actbench compare``: two runs from files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from actbench.cli.progress import tell
+from actbench.cli.report import Export, parse_exports
+from actbench.cli.selection import AsJson
+
+
+def compare(
+    base: Annotated[
+        str, typer.Argument(metavar="BASE", help="A run's file or folder, or the name of a baseline.")
+    ],
+    head: Annotated[
+        str | None,
+        typer.Argument(metavar="[HEAD]", help="The same; the newest run in results/runs by default."),
+    ] = None,
+    fail_over: Annotated[
+        str | None, typer.Option(metavar="PERCENT", help="The slowdown that matters; 5% by default.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE.toml", help="Its thresholds, by glob or @family.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also runs of two machines, or of two configurations.")
+    ] = False,
+    export: Export = None,
+    as_json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr.")] = False,
+) -> int:
+    """Which cells changed between two runs? For display: 'actbench gate' measures both in turns, and decides.
+
+    Exit 1: a cell is slower. 3: the runs cannot be compared, or it cannot be said.
+    """
+    from actbench.bench import regression
+    from actbench.bench.config import resolve
+    from actbench.bench.gating.job import threshold
+    from actbench.catalog.registry import declarations
+    from actbench.present import output
+    from actbench.present import regression as shown
+
+    exports = parse_exports(export, ("md", "json"))
+    resolved = resolve({"threshold": fail_over or (None if config else "5%")}, file=config)
+    before = regression.find(base)
+    after = regression.find(head) if head is not None else regression.newest(resolved.output)
+    why = regression.obstacles(before, after)
+    if why and not force:
+        raise regression.IncomparableError(
+            f"these runs say nothing about the code: {'; '.join(why)}: --force shows them all the same"
+        )
+    for reason in why:
+        tell(f"not comparable, for display alone: {reason}", quiet)
+    families = {d.name: d.family for d in declarations()}
+    found = regression.changes(before, after, lambda name: threshold(resolved.threshold, name, families))
+    texts = {"md": shown.markdown, "json": output.json_text}
+    for kind, path in [*exports, *([("json", output.STDOUT)] if as_json else [])]:
+        output.write_text(texts[kind](found), path)
+    if not as_json and all(path != output.STDOUT for _, path in exports):
+        output.display(shown.terminal(found))
+    verdicts = {change.verdict for change in found}
+    if why:
+        return 0  # a verdict was not what was asked for
+    return 1 if "slower" in verdicts else 3 if "inconclusive" in verdicts else 0

@@ -1,0 +1,169 @@
+"""``actbench gate``: is head slower than base? Both measured here and now, in turns."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from actbench.cli.progress import bars, tell
+from actbench.cli.report import Export, command_line, parse_exports
+from actbench.cli.selection import AsJson, Files, Names, chosen
+
+if TYPE_CHECKING:
+    from actbench.bench.gating.record import Report
+
+HOW = "How to measure"
+
+
+def gate(
+    names: Names = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every function that either side has: as without names.")
+    ] = False,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REV|WHEEL|DIR", help="What head is compared with: a git revision, a wheel, a folder."
+        ),
+    ] = None,
+    head: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REV|WHEEL|DIR", help="The same for head; this folder's working tree by default."
+        ),
+    ] = None,
+    base_python: Annotated[
+        str | None,
+        typer.Option(metavar="PYTHON", help="The interpreter that base runs in, with its own packages."),
+    ] = None,
+    peer: Annotated[
+        str | None,
+        typer.Option(help="Compare the calls of these libraries, such as torch, in the place of ours."),
+    ] = None,
+    files: Files = None,
+    preset: Annotated[str, typer.Option(help="The cells: ci, quick or full.", rich_help_panel=HOW)] = "ci",
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE.toml", help="Read options from a file.", rich_help_panel=HOW)
+    ] = None,
+    pass_: Annotated[
+        str | None, typer.Option("--pass", help="forward,derivative,backward", rich_help_panel=HOW)
+    ] = None,
+    dtype: Annotated[str | None, typer.Option(help="Such as float32,float64.", rich_help_panel=HOW)] = None,
+    size: Annotated[str | None, typer.Option(help="Elements, such as 4Ki,1Mi.", rich_help_panel=HOW)] = None,
+    threads: Annotated[str | None, typer.Option(help="Such as 1,2.", rich_help_panel=HOW)] = None,
+    threshold: Annotated[
+        str | None, typer.Option(help="The slowdown that matters; 3% by default.", rich_help_panel=HOW)
+    ] = None,
+    slice: Annotated[
+        str | None, typer.Option(help="The least time a sample takes, such as 2ms.", rich_help_panel=HOW)
+    ] = None,
+    seed: Annotated[str | None, typer.Option(help="Of data and order.", rich_help_panel=HOW)] = None,
+    unchanged: Annotated[
+        bool,
+        typer.Option(
+            "--unchanged", help="Measure also where both sides run the same code.", rich_help_panel=HOW
+        ),
+    ] = False,
+    self_test: Annotated[
+        bool,
+        typer.Option(
+            "--self-test",
+            help="Gates of head against itself, with injected slowdowns: false alarms and power.",
+            rich_help_panel=HOW,
+        ),
+    ] = False,
+    trials: Annotated[
+        int, typer.Option(min=1, help="Of --self-test, for each slowdown.", rich_help_panel=HOW)
+    ] = 3,
+    export: Export = None,
+    as_json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr.")] = False,
+) -> int:
+    """Is head slower than base? Both are measured here and now, in processes that take turns.
+
+    Exit 0: nothing is slower. 1: something is, or gives other values. 3: inconclusive, or a side cannot be measured.
+    In GitHub Actions the summary appears on the page of the job.
+    """
+    import sys
+    import tempfile
+
+    from actbench.bench.config import resolve
+    from actbench.bench.gating import job, selftest
+    from actbench.bench.gating.gate import Event
+    from actbench.bench.gating.record import dumps
+    from actbench.bench.gating.side import INSTALLED, side, working_tree
+    from actbench.peers import chosen as chosen_peers
+    from actbench.present import gating, output, table
+
+    exports = parse_exports(export, ("md", "json", "junit"))
+
+    flags = {
+        "preset": preset,
+        "pass": pass_,
+        "dtype": dtype,
+        "size": size,
+        "threads": threads,
+        "threshold": threshold,
+        "slice": slice,
+        "seed": seed,
+    }
+    resolved = resolve(flags, file=config)
+    declared = files or []
+    # Without names it is about everything that either side has, which only they know.
+    wanted = [d.name for d in chosen(names or [], False, None, declared)] if names or declared else []
+    peers = tuple(p.name for p in chosen_peers(tuple(map(str.strip, peer.split(","))))) if peer else ()
+    tree = working_tree(Path.cwd())
+    from_, to = (INSTALLED, head or INSTALLED) if self_test else job.sources(base, head, base_python, tree)
+    with (
+        tempfile.TemporaryDirectory(prefix="actbench-gate-") as scratch,
+        bars(quiet, "compile", "screen", "confirm") as shown,
+    ):
+
+        def progress(event: Event) -> None:
+            shown.at(event.stage, event.text, event.done, event.total)
+
+        after = side("head", to, sys.executable, declared, Path(scratch))
+        if self_test:
+            parts = [part for _ in range(trials) for part in selftest.PARTS]
+            found = tuple(selftest.trials(after, resolved, wanted, parts, progress=progress))
+        else:
+            before = side("base", from_, base_python or sys.executable, declared, Path(scratch))
+            report = job.run(
+                before,
+                after,
+                resolved,
+                wanted,
+                command=command_line(),
+                peers=peers,
+                everything=unchanged,
+                progress=progress,
+            )
+    if self_test:
+        if as_json:
+            output.write_text(output.json_text(found), output.STDOUT)
+        else:
+            output.display(table.terminal(gating.self_test(found)))
+        return 0
+    _to_ci(report)
+    texts = {"md": gating.markdown, "json": dumps, "junit": gating.junit}
+    for kind, path in [*exports, *([("json", output.STDOUT)] if as_json else [])]:
+        output.write_text(texts[kind](report), path)
+    if not as_json and all(path != output.STDOUT for _, path in exports):
+        output.display(gating.terminal(report))
+    return report.exit_code
+
+
+def _to_ci(report: Report) -> None:
+    """Tell GitHub Actions, where this is one of its jobs: a summary of the job, and annotations."""
+    from actbench.present import gating
+
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if summary:
+        with Path(summary).open("a", encoding="utf-8") as file:
+            file.write(gating.markdown(report))
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for line in gating.github(report):
+            tell(line)

@@ -1,0 +1,51 @@
+"""``actbench history``: runs over time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from actbench.cli.progress import tell
+from actbench.cli.selection import AsJson
+
+
+def history(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME...", help="Functions; all of them without names.")
+    ] = None,
+    add: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="RUN.json", help="Keep this run, in a file of its own; repeatable."),
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the runs are kept; results/history by default.")
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option(metavar="FILE|DIR", help="Draw it: .png, .svg or .pdf; a folder.")
+    ] = None,
+    theme: Annotated[str, typer.Option(help="light or dark.")] = "light",
+    as_json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr.")] = False,
+) -> None:
+    """Show how cells' speeds changed over the runs that were kept, and where one changed for good."""
+    from actbench.bench import history as kept
+    from actbench.catalog.registry import select
+    from actbench.present import output as out
+    from actbench.present import table, trend
+    from actbench.present.theme import theme as theme_named
+
+    where = folder or kept.FOLDER
+    look = theme_named(theme)
+    path = out.figure_path(output, "history") if output is not None else None
+    for run in add or []:
+        tell(f"kept as {kept.add(run, where)}", quiet)
+    same, others = kept.here(kept.runs(where))
+    found = kept.series(same, [d.name for d in select(names)] if names else ())
+    if path is not None:
+        out.write_figure(trend.figure(found, look), path)
+    if as_json:
+        out.write_text(out.json_text({"series": found, "left_out": others}), out.STDOUT)
+    else:
+        out.display(table.terminal(trend.table(found, others)))

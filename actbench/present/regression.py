@@ -1,0 +1,65 @@
+"""Two runs from files, as a table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from actbench.bench.regression import VERDICTS, Change
+from actbench.bench.run import Measurement
+from actbench.present import quantity, table
+from actbench.present.table import Column, Table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_LISTED = ("slower", "inconclusive", "faster", "added", "removed")
+DISPLAY = (
+    "for display: the runs were not measured in turns, so that what the machine did between them is in here"
+)
+
+
+def changes(found: Sequence[Change], *, everything: bool = False) -> Table:
+    """The cells that changed, or all of them: what is slower first, the worst at the top."""
+    shown = [c for c in found if everything or c.verdict in _LISTED]
+    shown.sort(key=lambda c: (VERDICTS.index(c.verdict), -abs(c.ratio.value - 1) if c.ratio else 0))
+    rows = tuple((c.cell.key, c.verdict, _time(c.base), _time(c.head), _ratio(c)) for c in shown)
+    columns = (
+        Column("cell", align="left"),
+        Column("", align="left"),
+        Column("base", "ns/el."),
+        Column("head", "ns/el."),
+        Column("head by base", "ratio, 95 %"),
+    )
+    counted = Counter(c.verdict for c in found)
+    counts = ", ".join(f"{counted[v]} {v}" for v in VERDICTS if counted[v])
+    return Table("", columns, rows, f"{counts}\n{DISPLAY}")
+
+
+def terminal(found: Sequence[Change]) -> RenderableType:
+    """The cells that changed."""
+    return table.terminal(changes(found))
+
+
+def markdown(found: Sequence[Change]) -> str:
+    """The cells that changed, then all of them."""
+    every = table.markdown(changes(found, everything=True))
+    return (
+        f"{table.markdown(changes(found))}\n<details>\n<summary>Every cell</summary>\n\n{every}\n</details>\n"
+    )
+
+
+def _time(m: Measurement | None) -> str:
+    if m is None:
+        return "-"
+    part = 1 if m.cell.size == 1 else m.elements
+    low, high = (end / part for end in m.interval_ns)
+    return quantity.known(m.median_ns / part, low, high)
+
+
+def _ratio(c: Change) -> str:
+    if c.ratio is None:
+        return "-"
+    r = c.ratio
+    return f"{quantity.known(r.value, r.low, r.high)} ({quantity.interval(r.low, r.high, 3)})"

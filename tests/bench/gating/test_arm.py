@@ -1,0 +1,232 @@
+"""Sides in real processes: what they answer, and what becomes of those that die. Nothing here is judged by time."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import textwrap
+import time
+from pathlib import Path
+from random import Random
+
+import pytest
+
+import actbench
+from actbench.bench.gating.pairing import Injection, Pair, differs
+from actbench.bench.gating.process import LostSideError, Process, RefusedError, SideError
+from actbench.bench.gating.side import Side
+from actbench.bench.plan import Cell
+from actbench.bench.system import usable_cpus
+
+PACKAGE = Path(actbench.__file__).parent
+CACHE = Path(os.environ["ACTBENCH_CACHE_DIR"])
+CPUS = sorted(usable_cpus())[-1:]
+NOTHING = Injection()
+
+MINE = """
+    import math
+    import actbench
+
+    @actbench.activation(
+        summary="Mine.", formula="x*exp(-x*x)", exact=lambda m, x: x * m.exp(-x * x), gradient={gradient}
+    )
+    def mine(x):
+        return {body}
+"""
+
+
+def side(name: str, *, paths: tuple[str, ...] = (), files: tuple[str, ...] = (), cache: Path = CACHE) -> Side:
+    return Side(name, name, sys.executable, paths or (str(PACKAGE.parent),), files, cache)
+
+
+def pair(base: Side | None = None, head: Side | None = None) -> Pair:
+    return Pair(base or side("base"), head or side("head"), CPUS, Random(1), 120, time.perf_counter_ns)
+
+
+def load(pair: Pair, cell: Cell):
+    return pair.load(cell, None, 1e4, NOTHING, compare=True)
+
+
+@pytest.fixture(scope="module")
+def same():
+    with pair() as found:
+        yield found
+
+
+def test_both_sides_tell_what_they_are(same):
+    base, head = same.described["base"], same.described["head"]
+    assert base == head
+    assert set(base["versions"]) == {"python", "actbench", "numba", "llvmlite", "numpy"}
+    assert base["functions"]["silu"] == {
+        "kind": "activation",
+        "family": "gated",
+        "passes": ["forward", "derivative", "backward"],
+    }
+    assert {name for name in base["functions"] if name != "mine"} == {f.name for f in actbench.functions()}
+
+
+def test_one_version_has_the_same_values_and_code(declaration, same):
+    for pass_ in actbench.get(declaration.name).passes:
+        loaded = load(same, Cell(declaration.name, pass_, "float32", 300))
+        assert (loaded.difference, loaded.same_code) == (0, True), pass_
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
+def test_every_dtype_gets_to_both_sides(dtype, same):
+    loaded = load(same, Cell("gelu", "backward", dtype, 300))
+    assert (loaded.difference, loaded.same_code) == (0, True)
+
+
+def test_data_are_fresh_and_of_the_size(same):
+    asked = {"function": "mse", "pass": "forward", "dtype": "float32", "size": 300, "threads": 1}
+    hashes = []
+    for seed in (1, 2, 2):
+        made = same.head.ask("make", cell=asked, seed=seed, folder=str(same._folder), offset=100)
+        assert made["elements"] == 300
+        assert made["out"] == []  # a mean is a number
+        assert [file["offset"] for file in made["operands"]] == [64, 64]  # whole cache lines
+        hashes.append(same.base.ask("load", cell=asked, peer=None, made=made)["hash"])
+        same.base.ask("drop")
+    assert hashes[0] != hashes[1] == hashes[2]
+
+
+def test_both_sides_have_the_arrays_on_the_same_pages(same):
+    asked = {"function": "relu", "pass": "forward", "dtype": "float32", "size": 300, "threads": 1}
+    made = same.head.ask("make", cell=asked, seed=1, folder=str(same._folder), offset=0)
+    hashes = [p.ask("load", cell=asked, peer=None, made=made)["hash"] for p in (same.base, same.head)]
+    assert hashes[0] == hashes[1]
+    seen = []
+    for process in (same.base, same.head):
+        mapped = Path(f"/proc/{process._process.pid}/maps").read_text().splitlines()
+        inodes = {line.split()[4] for line in mapped if str(same._folder) in line}
+        seen.append(inodes)
+    assert seen[0] == seen[1]
+    assert len(seen[0]) == 2  # x and out
+
+
+def test_a_slice_is_so_many_calls(same):
+    loaded = load(same, Cell("relu", "forward", "float32", 300))
+    assert all(same._slice(process, loaded.loops[0]) > 0 for process in (same.base, same.head))
+    found = same.rounds(loaded, 4)
+    assert len(found) == 4
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A copy of the package, to be changed."""
+    copied = tmp_path / "tree"
+    shutil.copytree(PACKAGE, copied / "actbench", ignore=shutil.ignore_patterns("__pycache__"))
+    return copied
+
+
+def edit(tree: Path, file: str, old: str, new: str) -> None:
+    path = tree / "actbench" / file
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), "utf-8")
+
+
+def test_a_changed_kernel_is_seen_and_the_others_are_not(tree, tmp_path):
+    file = next(p for p in (tree / "actbench" / "catalog").rglob("*.py") if "def hardtanh" in p.read_text())
+    text = file.read_text()
+    begin = text.index("def hardtanh")
+    file.write_text(text[:begin] + text[begin:].replace("return ", "return 1.0 * ", 1))
+    with pair(head=side("head", paths=(str(tree),), cache=tmp_path / "cache")) as both:
+        changed = load(both, Cell("hardtanh", "forward", "float32", 300))
+        assert changed.difference == 0  # times one
+        other = load(both, Cell("relu", "forward", "float32", 300))
+        assert other.same_code
+
+
+def test_other_values_are_seen(tree, tmp_path):
+    file = next(p for p in (tree / "actbench" / "catalog").rglob("*.py") if "def softsign" in p.read_text())
+    text = file.read_text()
+    begin = text.index("def softsign")
+    file.write_text(text[:begin] + text[begin:].replace("return ", "return 1.01 * ", 1))
+    with pair(head=side("head", paths=(str(tree),), cache=tmp_path / "cache")) as both:
+        cell = Cell("softsign", "forward", "float32", 300)
+        found = load(both, cell)
+        assert found.difference == pytest.approx(0.01, rel=0.01)
+        assert differs(cell, found.difference)
+        assert not found.same_code
+
+
+def test_python_code_on_the_way_is_part_of_the_code(tree, tmp_path):
+    edit(
+        tree, "kernels/base.py", "if len(ready) > 256:", "if len(ready) > 255:"
+    )  # not on the way of a warm call
+    edit(
+        tree,
+        "kernels/base.py",
+        "target = empty(x) if out is None else out",
+        "target = out if out is not None else empty(x)",
+    )
+    with pair(head=side("head", paths=(str(tree),), cache=tmp_path / "cache")) as both:
+        assert not load(both, Cell("relu", "forward", "float32", 300)).same_code
+
+
+def test_a_changed_signature_is_refused(tree, tmp_path):
+    file = next((tree / "actbench" / "kernels").rglob("elementwise.py"))
+    text = file.read_text()
+    file.write_text(text.replace("threads: int | None = None", "workers: int | None = None"))
+    head = side("head", paths=(str(tree),), cache=tmp_path / "cache")
+    with pair(head=head) as both, pytest.raises(RefusedError, match=r"head: \w+Error: .*threads"):
+        load(both, Cell("relu", "forward", "float32", 300))
+
+
+def test_a_side_that_cannot_be_imported_says_why(tree):
+    (tree / "actbench" / "__init__.py").write_text("def broken(:\n")
+    with pytest.raises(SideError, match=r"head \(head\) cannot be imported: SyntaxError"):
+        pair(head=side("head", paths=(str(tree),)))
+
+
+def test_no_interpreter():
+    missing = Side("base", "base", "/no/such/python", (), (), CACHE)
+    with pytest.raises(SideError, match="base: cannot run /no/such/python: No such file"):
+        pair(base=missing)
+
+
+def hello(process: Process):
+    process.begin()
+    return process.begun()
+
+
+def process(tmp_path: Path, code: str, timeout_s: float = 60) -> Process:
+    """A side whose actbench does something else on import."""
+    (tmp_path / "actbench").mkdir()
+    (tmp_path / "actbench" / "__init__.py").write_text(textwrap.dedent(code))
+    return Process(side("head", paths=(str(tmp_path),)), CPUS, Random(2), timeout_s)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "^head was killed by SIGKILL$"),
+        (
+            "import os, sys; print('bad luck', file=sys.stderr, flush=True); os._exit(3)",
+            "^head ended with exit code 3: bad luck$",
+        ),
+    ],
+)
+def test_a_process_that_dies_is_named_with_its_last_words(tmp_path, code, message):
+    with process(tmp_path, code) as side_process, pytest.raises(LostSideError, match=message):
+        hello(side_process)
+
+
+def test_a_process_that_hangs_is_given_up(tmp_path):
+    hung = process(tmp_path, "import time; time.sleep(60)", timeout_s=0.5)
+    with hung, pytest.raises(LostSideError, match=r"head gave no answer in 0\.5 s"):
+        hello(hung)
+
+
+def test_what_a_library_prints_is_no_answer(tmp_path):
+    code = """
+        import os
+        print("hello from a library")
+        os.write(1, b"and from C\\n")
+        __version__ = "1"
+        def functions(): return ()
+    """
+    with process(tmp_path, code) as chatty:
+        assert hello(chatty)["functions"] == {}

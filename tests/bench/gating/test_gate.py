@@ -1,0 +1,283 @@
+"""The order of things in a gate: scripted process pairs, no process and no time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import log
+from random import Random
+
+import pytest
+
+from actbench.bench.gating.decision import Rule
+from actbench.bench.gating.gate import Gate, Key, Options
+from actbench.bench.gating.pairing import ClockError, Injection, Loaded, Pair
+from actbench.bench.gating.process import LostSideError, RefusedError
+from actbench.bench.plan import Cell
+
+NAMES = ("relu", "silu", "tanh", "mse")
+KEYS = tuple(Key(Cell(name, "forward", "float32", 1000)) for name in NAMES)
+OF = dict(zip(NAMES, KEYS, strict=True))
+
+
+@dataclass
+class Script:
+    """What the processes of a cell do."""
+
+    shift: float = 0.0
+    noise: float = 0.005
+    same_code: bool = False
+    difference: float = 0.0
+    raises: list[Exception] = field(default_factory=list)  # at one load each, and then no more
+
+
+class ScriptedPair(Pair):
+    def __init__(self, scripts, random, log_of_pairs):
+        self._scripts, self._random, self._log = scripts, random, log_of_pairs
+        self._bias = {name: random.gauss(0, 0.005) for name in scripts}
+        self.closed = False
+        log_of_pairs.append([])
+
+    def compile(self, function, pass_, dtype): ...
+
+    def close(self):
+        self.closed = True
+
+    def load(self, cell, peer, slice_ns, injection, *, compare):
+        assert not self.closed
+        script = self._scripts[cell.function]
+        if script.raises:
+            raise script.raises.pop(0)
+        self._log[-1].append(cell.function)
+        self._cell = cell
+        return Loaded((10, 10), script.same_code and compare, script.difference if compare else 0.0)
+
+    def rounds(self, loaded, count):
+        script, name = self._scripts[self._cell.function], self._cell.function
+        return [script.shift + self._bias[name] + self._random.gauss(0, script.noise) for _ in range(count)]
+
+
+class ScriptedGate(Gate):
+    def __init__(self, options=None, seed=1, **scripts):
+        super().__init__(None, None, options or Options(seed=seed), timer=lambda: 0)
+        self.scripts = {name: Script() for name in NAMES} | scripts
+        self.log: list[list[str]] = []
+
+    def start(self):
+        self._pairs += 1
+        return ScriptedPair(self.scripts, self._random, self.log)
+
+    def outcomes(self, families=lambda key: key.cell.function):
+        found = self.run(KEYS, lambda key: Rule(), families)
+        return {j.cell.function if j.cell else f"@{j.family}": j for j in found.judgements}, found
+
+
+def test_nothing_changed_but_the_noise():
+    found, whole = ScriptedGate().outcomes()
+    assert {j.outcome for j in found.values()} == {"same"}
+    assert whole.drift == ""
+    for j in found.values():
+        assert len(j.screened) == 2
+        assert all(len(rounds) == 12 for rounds in j.screened)
+        assert 0.985 < j.ratio.value < 1.015
+        assert 0.03 <= j.detectable < 0.05
+
+
+def test_the_slow_cell_alone_is_called_slower():
+    gate = ScriptedGate(silu=Script(shift=log(1.05)))
+    found, whole = gate.outcomes()
+    assert {name: j.outcome for name, j in found.items()} == {
+        "relu": "same",
+        "silu": "slower",
+        "tanh": "same",
+        "mse": "same",
+    }
+    j = found["silu"]
+    assert len(j.confirmed) == 16
+    assert j.ratio.value == pytest.approx(1.05, abs=0.005)
+    assert j.reason == "16 of 16 pairs slower by 1 %"
+    # Fresh pairs hold nothing but the suspect: one to compile, two to screen, sixteen to confirm.
+    assert gate.log[3:] == [["silu"]] * 16
+    assert whole.pairs == 19
+
+
+def test_a_faster_cell_is_told_and_is_no_fault():
+    found, _ = ScriptedGate(tanh=Script(shift=-log(1.08))).outcomes()
+    assert found["tanh"].outcome == "faster"
+    assert found["tanh"].ratio.value == pytest.approx(1 / 1.08, abs=0.005)
+
+
+def test_what_the_screening_missed_is_not_confirmed():
+    gate = ScriptedGate(silu=Script(shift=log(1.012)))
+    found, _ = gate.outcomes()
+    assert found["silu"].outcome == "same"
+    assert found["silu"].confirmed == ()
+
+
+def test_a_suspect_that_is_not_sure_gets_the_second_look():
+    gate = ScriptedGate(silu=Script(shift=log(1.024), noise=0.03))
+    found, _ = gate.outcomes()
+    assert found["silu"].outcome == "same"  # it is slower, surely, but by less than matters
+    assert len(found["silu"].confirmed) == 32
+
+
+def test_the_same_code_is_not_measured():
+    gate = ScriptedGate(**{name: Script(same_code=True) for name in NAMES})
+    found, whole = gate.outcomes()
+    assert {j.outcome for j in found.values()} == {"unchanged"}
+    assert whole.pairs == 2  # one to compile, one to see
+
+
+def test_unless_it_is_asked_for():
+    gate = ScriptedGate(Options(everything=True), **{name: Script(same_code=True) for name in NAMES})
+    found, _ = gate.outcomes()
+    assert {j.outcome for j in found.values()} == {"same"}
+
+
+def test_controls_that_move_are_told():
+    """Unchanged code that is slower in head's processes: whatever it is, it is not the code."""
+    moved = {name: Script(shift=log(1.06), same_code=True) for name in ("relu", "tanh", "mse")}
+    found, whole = ScriptedGate(silu=Script(shift=log(1.06)), **moved).outcomes()
+    assert found["silu"].outcome == "slower"  # which the report does not believe
+    assert found["relu"].outcome == "unchanged"
+    assert whole.drift.startswith("code that is the same on both sides ran 6")
+    still = {name: Script(same_code=True) for name in ("relu", "tanh", "mse")}
+    _, whole = ScriptedGate(silu=Script(shift=log(1.06)), **still).outcomes()
+    assert whole.drift == ""
+
+
+def test_other_values_are_incorrect_and_not_timed():
+    found, _ = ScriptedGate(mse=Script(difference=0.01)).outcomes()
+    assert found["mse"].outcome == "incorrect"
+    assert found["mse"].reason == "head's values differ from base's by 0.01 of the largest"
+    assert found["mse"].screened == ()
+    assert found["relu"].outcome == "same"
+
+
+def test_another_rounding_is_not_incorrect():
+    found, _ = ScriptedGate(mse=Script(difference=1e-6)).outcomes()
+    assert found["mse"].outcome == "same"
+
+
+def test_a_changed_signature_is_no_regression():
+    refused = RefusedError("head", "TypeError: relu() got an unexpected keyword argument 'threads'")
+    found, _ = ScriptedGate(relu=Script(raises=[refused])).outcomes()
+    assert found["relu"].outcome == "inconclusive"
+    assert found["relu"].reason == str(refused)
+    assert found["silu"].outcome == "same"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        LostSideError("head was killed by SIGKILL"),
+        ClockError("the clock stepped while base was timed"),
+    ],
+)
+def test_what_happens_once_is_tried_again(error):
+    gate = ScriptedGate(silu=Script(raises=[error]))
+    found, whole = gate.outcomes()
+    assert {j.outcome for j in found.values()} == {"same"}
+    assert whole.pairs == 4  # a fresh one in the place of the lost one
+    gate = ScriptedGate(silu=Script(raises=[error, error]))
+    found, whole = gate.outcomes()
+    assert found["silu"].outcome == "inconclusive"
+    assert found["silu"].reason == str(error)
+    assert found["tanh"].outcome == "same"
+
+
+def test_a_suspect_whose_processes_die_is_inconclusive():
+    died = [LostSideError("head was killed by SIGSEGV")] * 100
+    gate = ScriptedGate(silu=Script(shift=log(1.10)))
+    screening = gate.start
+
+    def start():
+        if gate._pairs == 3:
+            gate.scripts["silu"].raises = list(died)
+        return screening()
+
+    gate.start = start
+    found, _ = gate.outcomes()
+    assert found["silu"].outcome == "inconclusive"
+    assert found["silu"].reason == "head was killed by SIGSEGV"
+
+
+def test_a_family_shows_what_none_of_its_cells_does():
+    """Two per cent everywhere: too little for any cell, and yet a change."""
+    shifted = {name: Script(shift=log(1.02), noise=0.002) for name in NAMES}
+    found, _ = ScriptedGate(seed=3, **shifted).outcomes(lambda key: "all")
+    assert {j.outcome for name, j in found.items() if name != "@all"} == {"same"}
+    assert found["@all"].outcome == "slower"
+    assert found["@all"].ratio.value == pytest.approx(1.02, abs=0.004)
+    found, _ = ScriptedGate().outcomes(lambda key: "all")
+    assert "@all" not in found
+    found, _ = ScriptedGate(silu=Script(shift=log(1.15))).outcomes(lambda key: "all")
+    assert found["silu"].outcome == "slower"
+    assert "@all" not in found  # its mean of 4 % is silu's
+
+
+@pytest.mark.parametrize(("part", "loops"), [(0.05, 10), (0.05, 1000), (0.03, 1), (0.1, 33)])
+def test_an_injected_slowdown_is_whole_calls(part, loops):
+    cell = KEYS[0].cell
+    base, head = Injection(part, frozenset([cell.key])).loops(cell, loops)
+    assert base >= loops
+    assert head / base - 1 == pytest.approx(part, rel=0.02)
+    assert Injection(part, frozenset()).loops(cell, loops) == (loops, loops)
+
+
+class FakeSide:
+    """A process that counts its calls; every slice takes a microsecond a call."""
+
+    def __init__(self, name, clock, ns=1000):
+        self.name, self.clock, self.ns, self.told = name, clock, ns, []
+        self.side = self
+
+    def ask(self, do, **what):
+        self.told.append(what["loops"])
+        self.clock.now += self.ns * what["loops"]
+        return {"ns": self.ns * what["loops"]}
+
+
+class Clock:
+    now = 0
+
+    def __call__(self):
+        return self.now
+
+
+def paired(base_ns=1000, head_ns=1000):
+    pair = Pair.__new__(Pair)
+    clock = Clock()
+    pair._random, pair._timer, order = Random(5), clock, []
+    pair.base, pair.head = FakeSide("base", clock, base_ns), FakeSide("head", clock, head_ns)
+    for process in (pair.base, pair.head):
+        ask = process.ask
+        process.ask = lambda do, ask=ask, name=process.name, **w: (order.append(name), ask(do, **w))[1]
+    return pair, clock, order
+
+
+def test_sides_take_turns_and_each_begins_as_often():
+    pair, _, order = paired()
+    found = pair.rounds(Loaded((10, 10), False, 0.0), 40)
+    assert found == [0.0] * 40
+    rounds = [tuple(order[i : i + 4]) for i in range(0, len(order), 4)]
+    assert set(rounds) == {("base", "head", "head", "base"), ("head", "base", "base", "head")}
+
+
+def test_a_round_is_heads_time_by_bases():
+    pair, _, _ = paired(head_ns=1100)
+    assert pair.rounds(Loaded((10, 10), False, 0.0), 3) == pytest.approx([log(1.1)] * 3)
+    pair, _, _ = paired()
+    assert pair.rounds(Loaded((20, 21), False, 0.0), 3) == pytest.approx([log(1.05)] * 3)
+
+
+@pytest.mark.parametrize("ns", [0, -5, 10**12])
+def test_a_clock_that_steps_is_named(ns):
+    pair, clock, _ = paired()
+
+    def ask(do, **what):
+        clock.now += 100
+        return {"ns": ns}
+
+    pair.head.ask = ask
+    with pytest.raises(ClockError, match="the clock stepped while head was timed"):
+        pair.rounds(Loaded((10, 10), False, 0.0), 1)

@@ -1,0 +1,155 @@
+"""A gate's report, as a terminal, a reviewer and a CI system get it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import pytest
+
+from actbench.bench.gating.record import Judgement, Report, Version, dumps, load
+from actbench.bench.gating.selftest import Trial
+from actbench.bench.machine import Machine
+from actbench.bench.plan import Cell
+from actbench.bench.statistics import Estimate
+from actbench.catalog.errors import InputFileError
+from actbench.present import gating
+from actbench.present.output import plain_text
+
+SLOW = Judgement(
+    "slower",
+    Cell("silu", "backward", "float32", 65536),
+    reason="16 of 16 pairs slower by 1 %",
+    ratio=Estimate(1.052, 1.048, 1.057),
+    detectable=0.035,
+    threshold=0.03,
+    screened=((0.05, 0.06), (0.05, 0.04)),
+    confirmed=(0.05,) * 16,
+)
+SAME = Judgement(
+    "same",
+    Cell("relu", "forward", "float32", 65536),
+    ratio=Estimate(1.001, 0.998, 1.004),
+    detectable=0.031,
+    threshold=0.03,
+)
+UNCHANGED = Judgement(
+    "unchanged", Cell("mse", "forward", "float32", 65536), reason="both sides run the same code"
+)
+OPEN = replace(SLOW, outcome="inconclusive", reason="21 of 32 pairs slower by 1 %")
+WRONG = Judgement(
+    "incorrect",
+    Cell("tanh", "forward", "float32", 65536),
+    reason="head's values differ from base's by 0.01 of the largest",
+)
+ADDED = Judgement("added", Cell("new", "forward", "float32", 65536), reason="only head has it")
+FAMILY = Judgement(
+    "slower", family="gated", ratio=Estimate(1.02, 1.018, 1.022), reason="16 of 16 pairs slower by 0.5 %"
+)
+
+
+def report(*judgements: Judgement, **changes: object) -> Report:
+    versions = {"python": "3.11.7", "actbench": "0.1.0", "numba": "0.68.1"}
+    made = Report(
+        command="actbench gate --base main",
+        created="2026-11-22T10:00:00Z",
+        seconds=61.5,
+        machine=Machine(),
+        base=Version("main (0123456789ab)", versions),
+        head=Version("/work", versions),
+        config={},
+        judgements=judgements,
+        pairs=19,
+    )
+    return replace(made, **changes)
+
+
+@pytest.mark.parametrize(
+    ("made", "verdict", "code", "sentence"),
+    [
+        (report(SAME, UNCHANGED), "green", 0, "green: nothing is slower in 2 cells"),
+        (report(SAME, SLOW), "red", 1, "red: 1 slower of 2 cells"),
+        (report(SLOW, WRONG, SAME), "red", 1, "red: 1 slower and 1 incorrect of 3 cells"),
+        (report(SAME, OPEN), "inconclusive", 3, "inconclusive: 1 of 2 cells is undecided"),
+        (report(SAME, ADDED), "green", 0, "green: nothing is slower in 2 cells"),
+        (report(SLOW, disturbed=("stolen",)), "inconclusive", 3, "inconclusive: stolen"),
+        (report(SAME, disturbed=("stolen",)), "green", 0, "green: nothing is slower in 1 cell"),
+        (report(WRONG, disturbed=("stolen",)), "red", 1, "red: 1 incorrect of 1 cell"),
+        (report(SAME, FAMILY), "red", 1, "red: 1 slower of 1 cell and 1 family"),
+    ],
+)
+def test_the_verdict_on_the_whole(made, verdict, code, sentence):
+    assert (made.verdict, made.exit_code) == (verdict, code)
+    assert gating.sentence(made) == sentence
+
+
+def test_the_terminal_shows_what_stands_out_in_80_columns():
+    text = plain_text(gating.terminal(report(SAME, SLOW, UNCHANGED)))
+    assert max(map(len, text.splitlines())) <= 80
+    assert "silu/backward/float32/64Ki" in text
+    assert "1.052" in text
+    assert "relu" not in text
+    assert "1 slower, 1 same, 1 unchanged; 19 process pairs in 62 s" in text
+    assert text.strip().splitlines()[-1] == "red: 1 slower of 3 cells"
+
+
+def test_the_summary_leads_with_the_verdict_and_holds_every_cell():
+    text = gating.markdown(report(SAME, SLOW))
+    assert text.startswith("## ❌ actbench gate: red: 1 slower of 2 cells\n")
+    head, _, every = text.partition("<details>")
+    assert "silu/backward" in head
+    assert "relu" not in head
+    assert "relu/forward" in every
+    assert "`actbench gate --base main`" in text
+
+
+def test_versions_that_differ_are_told():
+    made = report(SAME, head=Version("x", {"python": "3.11.7", "actbench": "0.1.0", "numba": "0.69.0"}))
+    assert "versions differ: numba 0.68.1 -> 0.69.0" in gating.markdown(made)
+
+
+def test_annotations_are_those_of_github():
+    assert list(gating.github(report(SAME))) == []
+    (line,) = gating.github(report(SAME, SLOW))
+    assert line == (
+        "::error title=actbench%3A silu/backward/float32/64Ki is slower::"
+        "1.052 (1.048..1.057): 16 of 16 pairs slower by 1 %25"
+    )
+    (line,) = gating.github(report(SAME, OPEN))
+    assert line.startswith("::warning ")
+
+
+def test_junit_has_a_case_a_cell():
+    suite = ElementTree.fromstring(gating.junit(report(SAME, SLOW, ADDED, WRONG)))
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("4", "2", "1")
+    outcomes = {case.get("name"): [part.tag for part in case] for case in suite}
+    assert outcomes == {
+        "relu/forward/float32/64Ki": [],
+        "silu/backward/float32/64Ki": ["failure"],
+        "new/forward/float32/64Ki": ["skipped"],
+        "tanh/forward/float32/64Ki": ["failure"],
+    }
+    quiet = ElementTree.fromstring(gating.junit(report(SLOW, disturbed=("stolen",))))
+    assert (quiet.get("failures"), [part.tag for part in quiet[0]]) == ("0", ["skipped"])
+
+
+def test_a_report_survives_its_file(tmp_path):
+    made = report(SAME, SLOW, FAMILY, UNCHANGED)
+    path = tmp_path / "gate.json"
+    path.write_text(dumps(made))
+    assert load(path) == made
+    path.write_text("{}")
+    with pytest.raises(InputFileError, match="is no report of a gate"):
+        load(path)
+    with pytest.raises(InputFileError, match="cannot read"):
+        load(tmp_path / "none.json")
+
+
+def test_the_table_of_a_self_test():
+    trials = [Trial(0.0, "green", {}, (), 8, 20.0)] * 59 + [Trial(0.0, "red", {}, ("relu",), 8, 20.0)]
+    trials += [Trial(0.05, "red", {"mse": "slower"}, (), 8, 40.0)] * 20
+    found = gating.self_test(trials)
+    assert [row[:4] for row in found.rows] == [
+        ("nothing", "60", "1.67 (0.0422..8.94)", "-"),
+        ("5 %", "20", "0 (0..16.8)", "100 (83.2..100)"),
+    ]

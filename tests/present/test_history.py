@@ -1,0 +1,118 @@
+"""Runs over time: what is kept, where a level changes, and how it is drawn."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from actbench.bench import history
+from actbench.bench.history import Point, Series, add, changes, here, runs, series
+from actbench.bench.plan import Cell
+from actbench.bench.run import save_run
+from actbench.bench.statistics import Estimate
+from actbench.catalog.errors import InputFileError, UsageError
+from actbench.present import output, trend
+from actbench.present.theme import DARK, LIGHT
+
+
+def levels(*parts, noise=0.01, seed=1):
+    """So many values about each level."""
+    draw = random.Random(seed)
+    return [level * (1 + noise * draw.gauss(0, 1)) for level, count in parts for _ in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("parts", "places"),
+    [
+        ([(1.0, 30)], ()),
+        ([(1.0, 12), (1.05, 12)], (12,)),
+        ([(1.0, 10), (1.2, 10), (0.9, 10)], (10, 20)),
+        ([(1.0, 5)], ()),
+    ],
+)
+def test_a_level_that_changes_is_found_where_it_does(parts, places):
+    for seed in range(10):
+        found = changes(levels(*parts, seed=seed))
+        assert len(found) == len(places)
+        assert all(abs(a - b) <= 1 for a, b in zip(found, places, strict=True))
+
+
+def test_noise_alone_has_few_changes():
+    wrong = sum(bool(changes(levels((1.0, 40), noise=0.03, seed=seed))) for seed in range(200))
+    assert wrong <= 10  # of 200
+
+
+def test_one_bad_day_is_no_change():
+    values = levels((1.0, 20))
+    values[10] *= 1.5
+    assert changes(values) == ()
+
+
+def test_a_history_only_grows(make_run, tmp_path):
+    run = make_run()
+    save_run(run, tmp_path / "run.json")
+    folder = tmp_path / "history"
+    kept = add(tmp_path / "run.json", folder)
+    assert kept.name == "20250102-030405-run.json.gz"
+    with pytest.raises(UsageError, match="is there already: a history only grows"):
+        add(tmp_path / "run.json", folder)
+    save_run(replace(run, complete=False, created="2025-01-03T00:00:00Z"), tmp_path / "run.json")
+    with pytest.raises(UsageError, match="is unfinished"):
+        add(tmp_path / "run.json", folder)
+    assert runs(folder) == (run,)
+    with pytest.raises(InputFileError, match="there are no runs in"):
+        runs(tmp_path / "nowhere")
+
+
+def test_other_machines_are_left_out(make_run):
+    run = make_run()
+    other = replace(run, machine=replace(run.machine, cpu="Other"))
+    same, count = here([other, run, run])
+    assert (len(same), count) == (2, 1)
+
+
+def test_a_series_has_a_point_a_run(make_run):
+    found = series([make_run(), make_run()], ["relu"])
+    assert {s.cell.function for s in found} == {"relu"}
+    assert all(len(s.points) == 2 for s in found)
+    (first, *_) = found
+    m = make_run().cells[0]
+    assert first.points[0].ns.value == m.ns_per_element
+
+
+def moved(*parts, function="relu"):
+    values = levels(*parts)
+    points = tuple(
+        Point(f"2026-01-{i + 1:02}T00:00:00Z", "0.1.0", Estimate(v, 0.99 * v, 1.01 * v))
+        for i, v in enumerate(values)
+    )
+    return Series(Cell(function, "forward", "float32", 65536), points, changes(values))
+
+
+def test_the_table_shows_what_changed_and_when():
+    found = trend.table([moved((1.0, 20)), moved((1.0, 12), (1.1, 8), function="gelu")], 2)
+    (row,) = found.rows
+    assert row[0].startswith("gelu/forward")
+    assert float(row[3]) == pytest.approx(10, abs=1)
+    assert row[4] == "2026-01-13"
+    assert found.caption == "1 of 2 cells changed for good in 20 runs; 2 runs of other machines left out"
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
+def test_the_picture_has_a_panel_a_cell(theme):
+    found = [moved((1.0, 20)), moved((1.0, 12), (1.1, 8), function="gelu"), moved((1.0, 1), function="mse")]
+    figure = trend.figure(found, theme)
+    assert len(figure.axes) == 3
+    words = [text.get_text() for text in figure.texts]
+    assert words.index("gelu forward") < words.index("relu forward")  # what changed comes first
+    assert any(text.endswith("%") and "+" in text for text in words)
+    assert output.figure_bytes(figure, "png").startswith(b"\x89PNG")
+
+
+def test_without_ruptures_it_says_so(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "ruptures", None)
+    with pytest.raises(UsageError, match=r"pip install 'actbench\[history\]'"):
+        changes(levels((1.0, 20)))
+    assert history.changes([1.0, 1.0]) == ()  # too few to ask

@@ -1,0 +1,61 @@
+"""The published worth of the gate: what its script calculates from trials."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from actbench.bench.gating.selftest import Trial
+
+SCRIPT = Path(__file__).parents[2] / "results" / "gate" / "measure.py"
+
+
+@pytest.fixture(scope="module")
+def measure():
+    spec = importlib.util.spec_from_file_location("measure_gate", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def trials(deviation, count=20, cells=16):
+    random = Random(3)
+    return [
+        Trial(
+            0.0,
+            "green",
+            {},
+            (),
+            cells,
+            20.0,
+            pairs={str(i): (random.gauss(0, deviation), random.gauss(0, deviation)) for i in range(cells)},
+        )
+        for _ in range(count)
+    ]
+
+
+def test_gates_of_noise_are_not_red(measure):
+    """At any noise the chance of a red gate is 5 % at most; at 1 % of noise hardly a cell is suspected."""
+    assert measure.simulated(trials(0.01), 300).found == 0
+    assert measure.simulated(trials(0.05), 300).found <= 15
+
+
+def test_the_table_counts_each_phase(measure):
+    found = [{"state": "idle", "trial": vars(t)} for t in trials(0.01, count=3)]
+    red = Trial(0.05, "red", {"relu": "slower"}, (), 16, 30.0)
+    document = {
+        "trials": [*found, {"state": "idle", "trial": vars(red)}],
+        "machine": {"cpu": "Test CPU", "cores": 2},
+        "simulated": {"gates": 100, "red": 0},
+        "quick": {"cells": 606, "seconds": 332.1, "verdict": "green"},
+    }
+    text = measure.table(document)
+    lines = [line for line in text.splitlines() if line.startswith("| idle")]
+    assert len(lines) == 2
+    assert "nothing" in lines[0]
+    assert "| 0 (0..70.8) |" in " ".join(lines[0].split())
+    assert "100 (2.5..100)" in lines[1]
+    assert "606 cells" in text
