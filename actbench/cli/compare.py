@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from actbench.cli.progress import tell
-from actbench.cli.report import Export, parse_exports
+from actbench.cli.report import parse_exports
 from actbench.cli.selection import AsJson
 
 
@@ -29,7 +29,12 @@ def compare(
     force: Annotated[
         bool, typer.Option("--force", help="Also runs of two machines, or of two configurations.")
     ] = False,
-    export: Export = None,
+    export: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FORMAT=FILE", help="Also write md=FILE or json=FILE; FILE may be - for stdout."
+        ),
+    ] = None,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr.")] = False,
 ) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from actbench.cli.progress import bars, tell
-from actbench.cli.report import Export, command_line, parse_exports
+from actbench.cli.report import command_line, parse_exports
 from actbench.cli.selection import AsJson, Files, Names, chosen
 
 if TYPE_CHECKING:
@@ -71,14 +71,21 @@ def gate(
         bool,
         typer.Option(
             "--self-test",
-            help="Gates of head against itself, with injected slowdowns: false alarms and power.",
+            help="Gates of head (what is installed by default) against itself, with injected slowdowns: false "
+            "alarms and power.",
             rich_help_panel=HOW,
         ),
     ] = False,
     trials: Annotated[
         int, typer.Option(min=1, help="Of --self-test, for each slowdown.", rich_help_panel=HOW)
     ] = 3,
-    export: Export = None,
+    export: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FORMAT=FILE",
+            help="Also write md=FILE, json=FILE or junit=FILE; FILE may be - for stdout.",
+        ),
+    ] = None,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr.")] = False,
 ) -> int:
