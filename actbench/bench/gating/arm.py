@@ -17,6 +17,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from importlib import import_module, metadata
 from itertools import repeat
@@ -28,7 +29,10 @@ import numpy as np
 Call = Callable[[], Any]
 _ORDER = ("grad_output", "x", "pred", "target")
 _PAGE, _LINE = 4096, 64
-_VERSIONS = ("actbench", "numba", "llvmlite", "numpy")
+_VERSIONS = (
+    *("actbench", "numba", "llvmlite", "numpy"),
+    *("torch", "jax", "onnxruntime", "tensorflow", "keras", "scipy", "numexpr"),
+)
 _SYMBOL = re.compile(r"@(?:\"[^\"]*\"|[\w.$-]+)")
 _NUMBERED = re.compile(r"(?:![0-9]+|#[0-9]+)")
 
@@ -199,10 +203,8 @@ def _dtype(name: str) -> np.dtype[Any]:
 def _versions() -> Mapping[str, str]:
     found = {"python": platform.python_version()}
     for name in _VERSIONS:
-        try:
+        with suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "unknown"
     return found
 
 

@@ -21,6 +21,7 @@ from actbench.bench.plan import Cell
 
 _MEMORY = Path("/dev/shm")
 """Files that no disk is behind: nothing is written back while their pages are timed."""
+_COMPILED_BY = ("python", "numba", "llvmlite", "numpy")
 _EXPLAINED = {"float64": 1e-9, "float32": 1e-4, "float16": 4e-3, "bfloat16": 3e-2}
 """The largest difference, as a part of the largest value, that is another rounding and no other function."""
 
@@ -157,11 +158,11 @@ class Pair:
         return difference(found[1], found[0])
 
     def _same(self, base: Mapping[str, Any], head: Mapping[str, Any]) -> bool:
-        versions = [
-            {k: v for k, v in self.described[p.side.name]["versions"].items() if k != "actbench"}
+        before, after = (
+            [self.described[p.side.name]["versions"].get(name) for name in _COMPILED_BY]
             for p in (self.base, self.head)
-        ]
-        return versions[0] == versions[1] and base["code"] == head["code"]
+        )
+        return before == after and base["code"] == head["code"]
 
 
 def differs(cell: Cell, apart: float) -> bool:

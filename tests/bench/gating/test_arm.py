@@ -57,7 +57,7 @@ def same():
 def test_both_sides_tell_what_they_are(same):
     base, head = same.described["base"], same.described["head"]
     assert base == head
-    assert set(base["versions"]) == {"python", "actbench", "numba", "llvmlite", "numpy"}
+    assert set(base["versions"]) >= {"python", "numba", "llvmlite", "numpy"}
     assert base["functions"]["silu"] == {
         "kind": "activation",
         "family": "gated",
