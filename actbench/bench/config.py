@@ -11,6 +11,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
+from fnmatch import fnmatchcase
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -22,6 +23,8 @@ from actbench.bench.plan import PASSES, Pass, parse_size
 from actbench.bench.statistics import MINIMUM_ROUNDS
 from actbench.catalog.errors import UsageError
 
+THRESHOLD = 0.03
+"""The slowdown that matters where nothing else is said, as a part."""
 _PREFIX = "ACTBENCH_"
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _Label = Callable[[str], str]  # where a key of a source stands, for a message
@@ -34,6 +37,11 @@ def parse_duration(value: object) -> float:
     if not match:
         raise UsageError(f"{value!r} is not a duration: write 60s, 5m, 1h or 2ms")
     return float(match[1]) * _SECONDS[match[2] or "s"]
+
+
+def plain(value: object) -> str:
+    """A value of a configuration as it is written on a command line."""
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _items(value: object) -> list[object]:
@@ -100,10 +108,25 @@ class Config(BaseModel):
     roofline: bool = False  # whether the machine's roofs are measured, and kernels' operations counted
     timeout: Duration = 120.0  # seconds that a peer may keep silent
     budget: Duration | None = None  # seconds for measuring
-    threshold: Annotated[dict[str, Part], BeforeValidator(_thresholds), Field(exclude=True)] = {"*": 0.03}
+    threshold: Annotated[dict[str, Part], BeforeValidator(_thresholds), Field(exclude=True)] = {
+        "*": THRESHOLD
+    }
     """The slowdown that a gate calls one, by glob or @family: of those that hold a function, the last."""
     seed: Annotated[int, Field(ge=0)] = 0
     output: str = "results/runs"
+
+    def threshold_of(self, function: str, families: Mapping[str, str]) -> float:
+        """The slowdown that matters in a function; `families` names each function's."""
+        held = [
+            part
+            for pattern, part in self.threshold.items()
+            if (
+                families.get(function) == pattern[1:]
+                if pattern.startswith("@")
+                else fnmatchcase(function, pattern)
+            )
+        ]
+        return held[-1] if held else THRESHOLD
 
     def record(self) -> dict[str, Any]:
         """The configuration by its keys, as plain JSON values."""

@@ -11,8 +11,9 @@ from typing import Literal
 
 import numpy as np
 
+from actbench.bench.config import plain
 from actbench.bench.plan import Cell
-from actbench.bench.run import JOURNAL_FILE, RUN_FILE, Measurement, Run, load_run
+from actbench.bench.run import JOURNAL_FILE, RUN_FILE, Measurement, Run, load_run, run_folders
 from actbench.bench.statistics import CONFIDENCE, Estimate, median_ranks
 from actbench.catalog.errors import ActbenchError, InputFileError, UsageError
 
@@ -50,7 +51,7 @@ def obstacles(base: Run, head: Run) -> tuple[str, ...]:
     for key in sorted(how):
         before, after = base.config.get(key), head.config.get(key)
         if before != after:
-            found.append(f"another configuration ({key} {_shown(before)}, now {_shown(after)})")
+            found.append(f"another configuration ({key} {plain(before)}, now {plain(after)})")
     sums = [run.input.sha256 if run.input else None for run in (base, head)]
     if sums[0] != sums[1]:
         found.append("other data (--input)")
@@ -98,10 +99,6 @@ def _verdict(ratio: Estimate, part: float) -> Verdict:
     return "same"
 
 
-def _shown(value: object) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
 def baseline(name: str, folder: Path = BASELINES) -> Path:
     """The file of the baseline of that name; raises UsageError for a name that is no plain word."""
     if not _NAME.fullmatch(name):
@@ -124,8 +121,7 @@ def find(text: str, folder: Path = BASELINES) -> Run:
 
 def newest(parent: str | os.PathLike[str]) -> Run:
     """The newest run in a folder of runs; raises InputFileError where there is none."""
-    folders = sorted((f for f in Path(parent).glob("*") if f.is_dir()), reverse=True)
-    for folder in folders:
+    for folder in run_folders(parent):
         if any((folder / name).is_file() for name in (RUN_FILE, JOURNAL_FILE)):
             return load_run(folder)
     raise InputFileError(f"there is no run in {parent}: name one after the baseline")

@@ -308,6 +308,11 @@ def load_run(path: str | os.PathLike[str]) -> Run:
     return run
 
 
+def run_folders(parent: str | os.PathLike[str]) -> list[Path]:
+    """The folders in a folder of runs, the newest first."""
+    return sorted((f for f in Path(parent).glob("*") if f.is_dir()), reverse=True)
+
+
 def _parse(text: str, source: Path) -> Any:
     try:
         return json.loads(text)

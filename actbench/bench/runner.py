@@ -19,10 +19,10 @@ from typing import Literal
 from actbench import kernels
 from actbench.bench import statistics
 from actbench.bench.clock import Timer
-from actbench.bench.config import Config
+from actbench.bench.config import Config, plain
 from actbench.bench.machine import Machine, available_memory, this_machine, versions
 from actbench.bench.plan import Cell, Plan, check_memory
-from actbench.bench.run import SCHEMA, Input, Measurement, Roof, Run, Skipped, Store, load_run
+from actbench.bench.run import SCHEMA, Input, Measurement, Roof, Run, Skipped, Store, load_run, run_folders
 from actbench.bench.session import Bench, Lookup, LostError, memory_of
 from actbench.catalog.errors import ActbenchError, OutputError, UsageError
 from actbench.peers.base import Description
@@ -248,8 +248,9 @@ def resume(parent: str | os.PathLike[str], start: Run) -> tuple[Run, Path]:
     Raises UsageError where there is none, or where all differ in configuration, machine or versions.
     """
     refusal = f"there is no unfinished run in {parent}: leave out --resume"
-    folders = sorted((f for f in Path(parent).glob("*") if f.is_dir()), reverse=True)
-    unfinished = [(earlier, f) for f in folders if (earlier := _loaded(f)) and not earlier.complete]
+    unfinished = [
+        (earlier, f) for f in run_folders(parent) if (earlier := _loaded(f)) and not earlier.complete
+    ]
     for i, (earlier, folder) in enumerate(unfinished):
         difference = _difference(earlier, start)
         if difference is None:
@@ -270,7 +271,7 @@ def _difference(earlier: Run, start: Run) -> str | None:
     for key in earlier.config.keys() | start.config.keys():
         before, now = earlier.config.get(key), start.config.get(key)
         if key not in free and before != now:
-            return f"its {key} was {_plain(before)}, now it is {_plain(now)}"
+            return f"its {key} was {plain(before)}, now it is {plain(now)}"
     if (earlier.input and earlier.input.sha256) != (start.input and start.input.sha256):
         return "its --input was another"
     before, now = (
@@ -282,7 +283,3 @@ def _difference(earlier: Run, start: Run) -> str | None:
             return f"{package} was {before.get(package)}, now it is {now.get(package)}"
     machine = earlier.machine.differences(start.machine)
     return f"it was measured on another machine ({', '.join(machine)})" if machine else None
-
-
-def _plain(value: object) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -44,7 +44,6 @@ def compare(
     """
     from actbench.bench import regression
     from actbench.bench.config import resolve
-    from actbench.bench.gating.job import threshold
     from actbench.catalog.registry import declarations
     from actbench.present import output
     from actbench.present import regression as shown
@@ -61,7 +60,7 @@ def compare(
     for reason in why:
         tell(f"not comparable, for display alone: {reason}", quiet)
     families = {d.name: d.family for d in declarations()}
-    found = regression.changes(before, after, lambda name: threshold(resolved.threshold, name, families))
+    found = regression.changes(before, after, lambda name: resolved.threshold_of(name, families))
     texts = {"md": shown.markdown, "json": output.json_text}
     for kind, path in [*exports, *([("json", output.STDOUT)] if as_json else [])]:
         output.write_text(texts[kind](found), path)

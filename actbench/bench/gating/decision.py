@@ -12,8 +12,8 @@ from statistics import NormalDist
 from typing import Literal, TypeVar
 
 import numpy as np
-from pydantic import ConfigDict
 
+from actbench.bench.config import THRESHOLD
 from actbench.bench.statistics import Estimate, median
 
 K = TypeVar("K")
@@ -26,8 +26,6 @@ SUSPICION = 0.02
 """A screened cell is confirmed on fresh processes where it seems slower, or faster, by more."""
 TOLERATED = 0.01
 """The test's null hypothesis: processes of the very same code differ by as much, and nobody minds."""
-THRESHOLD = 0.03
-"""A slowdown that matters; a cell's own may be set."""
 _POWER = 0.8
 
 
@@ -35,14 +33,17 @@ _POWER = 0.8
 class Rule:
     """What counts as slower in a cell."""
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
-
     threshold: float = THRESHOLD
 
     @property
     def tolerated(self) -> float:
         """Below it a ratio is no evidence: a third of the threshold where that is less than usual."""
         return log(1 + min(TOLERATED, self.threshold / 3))
+
+    @property
+    def suspicious(self) -> float:
+        """Beyond it a screened cell is confirmed: earlier where less than usual matters."""
+        return log(1 + SUSPICION * min(1.0, self.threshold / THRESHOLD))
 
     @property
     def matters(self) -> float:
@@ -53,9 +54,7 @@ class Rule:
 def suspected(pairs: Sequence[Sequence[float]], rule: Rule) -> Verdict:
     """What a screened cell seems to be, from the rounds of its pairs: the median of each pair counts."""
     found = middle(pairs)
-    # A wide threshold must not be missed by a narrow one's suspicion, nor the other way round.
-    doubt = log(1 + SUSPICION * min(1.0, rule.threshold / THRESHOLD))
-    return "slower" if found > doubt else "faster" if found < -doubt else "same"
+    return "slower" if found > rule.suspicious else "faster" if found < -rule.suspicious else "same"
 
 
 def middle(pairs: Sequence[Sequence[float]]) -> float:
@@ -125,8 +124,7 @@ def detectable(pairs: Sequence[Sequence[float]], between: float, rule: Rule) -> 
     is found where the screening suspects it; what is suspected and real, 32 pairs confirm.
     """
     error = sqrt((_within(pairs) ** 2 + between**2) / len(pairs))
-    doubt = log(1 + SUSPICION * min(1.0, rule.threshold / THRESHOLD))
-    return max(rule.threshold, exp(doubt + NormalDist().inv_cdf(_POWER) * error) - 1)
+    return max(rule.threshold, exp(rule.suspicious + NormalDist().inv_cdf(_POWER) * error) - 1)
 
 
 def between_pairs(cells: Sequence[Sequence[Sequence[float]]]) -> float:

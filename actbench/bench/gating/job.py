@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -75,7 +74,7 @@ def run(
     families = {f.name: f.family for f in sides["head"].values()}
     found = gate.run(
         keys,
-        lambda key: Rule(threshold(config.threshold, key.cell.function, families)),
+        lambda key: Rule(config.threshold_of(key.cell.function, families)),
         lambda key: families[key.cell.function],
     )
     watched = Interval(before, moment(system, timer, own), cpus)
@@ -93,20 +92,6 @@ def run(
         pairs=found.pairs,
         injected=tuple(sorted(injection.cells)),
     )
-
-
-def threshold(rules: Mapping[str, float], function: str, families: Mapping[str, str]) -> float:
-    """The slowdown that matters in a function: of the last rule whose glob, or @family, holds it."""
-    held = [
-        part
-        for pattern, part in rules.items()
-        if (
-            families.get(function) == pattern[1:]
-            if pattern.startswith("@")
-            else fnmatchcase(function, pattern)
-        )
-    ]
-    return held[-1] if held else Rule().threshold
 
 
 def _known(described: Mapping[str, Any]) -> Mapping[str, Known]:

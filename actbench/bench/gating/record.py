@@ -15,6 +15,7 @@ from actbench.bench.machine import Machine
 from actbench.bench.plan import Cell
 from actbench.bench.statistics import Estimate
 from actbench.catalog.errors import InputFileError
+from actbench.files import text_of
 
 SCHEMA = 1
 Outcome = Literal["slower", "incorrect", "inconclusive", "faster", "same", "unchanged", "added", "removed"]
@@ -107,9 +108,7 @@ def dumps(report: Report) -> str:
 def load(path: str | os.PathLike[str]) -> Report:
     """A report from its file; raises InputFileError where it is missing or malformed."""
     try:
-        return _REPORT.validate_json(Path(path).read_bytes())
-    except OSError as error:
-        raise InputFileError(f"cannot read {path}: {error.strerror}") from error
+        return _REPORT.validate_json(text_of(Path(path)))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the document"
