@@ -127,27 +127,30 @@ def self_test(trials: Sequence[Trial]) -> Table:
     rows = []
     for part in sorted({t.injected for t in trials}):
         of = [t for t in trials if t.injected == part]
-        caught = rate(sum(t.caught for t in of), len(of)) if part else "-"
-        rows.append(
-            (
-                f"{100 * part:g} %" if part else "nothing",
-                str(len(of)),
-                rate(sum(t.false_alarm for t in of), len(of)),
-                caught,
-                rate(sum(t.verdict == "inconclusive" for t in of), len(of)),
-                quantity.number(median([t.seconds for t in of]), 2),
-            )
-        )
-    columns = (
-        Column("injected", align="left"),
-        Column("gates"),
-        Column("false alarms", "%"),
-        Column("caught", "%"),
-        Column("inconclusive", "%"),
-        Column("a gate", "s"),
-    )
+        rows.append(worth(part, of))
     caption = "injected: extra calls in one cell of head's; in brackets the exact 95 % interval"
-    return Table("", columns, tuple(rows), caption)
+    return Table("", WORTH, tuple(rows), caption)
+
+
+WORTH = (
+    Column("injected", align="left"),
+    Column("gates"),
+    *(Column(title, "%") for title in ("false alarms", "caught", "inconclusive")),
+    Column("a gate", "s"),
+)
+"""The columns of ``worth``."""
+
+
+def worth(part: float, of: Sequence[Trial]) -> tuple[str, ...]:
+    """What gates came to that had so much extra work in a cell."""
+    return (
+        f"{100 * part:g} %" if part else "nothing",
+        str(len(of)),
+        rate(sum(t.false_alarm for t in of), len(of)),
+        rate(sum(t.caught for t in of), len(of)) if part else "-",
+        rate(sum(t.verdict == "inconclusive" for t in of), len(of)),
+        quantity.number(median([t.seconds for t in of]), 2),
+    )
 
 
 def rate(found: int, of: int) -> str:

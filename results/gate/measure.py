@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -29,8 +28,7 @@ from actbench.bench.gating.selftest import Rate, Trial
 from actbench.bench.gating.side import Side, side
 from actbench.bench.machine import this_machine
 from actbench.bench.system import usable_cpus
-from actbench.present import quantity
-from actbench.present.gating import rate
+from actbench.present.gating import WORTH, worth
 from actbench.present.output import write_text
 from actbench.present.table import Column, Table, markdown
 
@@ -112,23 +110,7 @@ def table(document: Mapping[str, Any]) -> str:
         ]
         if not of:
             continue
-        rows.append(
-            (
-                state,
-                f"{100 * part:g} %" if part else "nothing",
-                str(len(of)),
-                rate(sum(t.false_alarm for t in of), len(of)),
-                rate(sum(t.caught for t in of), len(of)) if part else "-",
-                rate(sum(t.verdict == "inconclusive" for t in of), len(of)),
-                quantity.number(statistics.median(t.seconds for t in of), 2),
-            )
-        )
-    columns = (
-        *(Column(title, align="left") for title in ("machine", "injected")),
-        Column("gates"),
-        *(Column(title, "%") for title in ("false alarms", "caught", "inconclusive")),
-        Column("a gate", "s"),
-    )
+        rows.append((state, *worth(part, of)))
     tail, quick = document["simulated"], document["quick"]
     on = document["machine"]
     caption = (
@@ -138,7 +120,9 @@ def table(document: Mapping[str, Any]) -> str:
         f"A gate over the preset quick ({quick['cells']} cells, all measured): {quick['seconds']:.0f} s, "
         f"{quick['verdict']}."
     )
-    return markdown(Table("What the gate is worth", columns, tuple(rows), caption))
+    return markdown(
+        Table("What the gate is worth", (Column("machine", align="left"), *WORTH), tuple(rows), caption)
+    )
 
 
 def main() -> None:
