@@ -15,6 +15,7 @@ from fnmatch import fnmatchcase
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -55,11 +56,14 @@ def _sizes(value: object) -> list[int]:
 
 
 def _part(value: object) -> float:
-    """The part that a percentage means: 5% or 5 is 0.05."""
+    """The part that a percentage means: 5% is 0.05. A bare number would be read as one or the other."""
+    number, sign, rest = str(value).strip().partition("%")
     try:
-        return float(str(value).strip().removesuffix("%")) / 100
+        if sign and not rest:
+            return float(number) / 100
     except ValueError:
-        raise UsageError(f"{value!r} is not a percentage: write 5%") from None
+        pass
+    raise UsageError(f"{value!r} is not a percentage: write 5%")
 
 
 def _thresholds(value: object) -> dict[str, object]:
@@ -117,20 +121,19 @@ class Config(BaseModel):
 
     def threshold_of(self, function: str, families: Mapping[str, str]) -> float:
         """The slowdown that matters in a function; `families` names each function's."""
-        held = [
-            part
-            for pattern, part in self.threshold.items()
-            if (
-                families.get(function) == pattern[1:]
-                if pattern.startswith("@")
-                else fnmatchcase(function, pattern)
-            )
-        ]
+        held = [part for pattern, part in self.threshold.items() if holds(pattern, function, families)]
         return held[-1] if held else THRESHOLD
 
     def record(self) -> dict[str, Any]:
         """The configuration by its keys, as plain JSON values."""
         return self.model_dump(mode="json", by_alias=True)
+
+
+def holds(pattern: str, function: str, families: Mapping[str, str]) -> bool:
+    """Whether a glob, or an @family, holds a function."""
+    if pattern.startswith("@"):
+        return families.get(function) == pattern[1:]
+    return fnmatchcase(function, pattern)
 
 
 KEYS = tuple(field.alias or name for name, field in Config.model_fields.items())
@@ -140,24 +143,29 @@ def resolve(
     flags: Mapping[str, object],
     *,
     file: str | os.PathLike[str] | None = None,
+    defaults: Mapping[str, Any] = MappingProxyType({}),
+    flag: _Label = "--{}".format,
     environment: Mapping[str, str] = os.environ,
     folder: str | os.PathLike[str] = ".",
 ) -> Config:
     """The configuration that all sources together give; `flags` that are None were not given.
 
+    `defaults` are a command's own, in the place of those of all; `flag` writes a key as the command's flag.
+
     Raises UsageError, in one line that names the source, for an unknown key, a wrong value, an
     unknown preset and a file that cannot be read.
     """
     sources: list[tuple[_Label, Mapping[str, Any]]] = [
-        ("--{}".format, {key: value for key, value in flags.items() if value is not None}),
+        (flag, {key: value for key, value in flags.items() if value is not None}),
         (lambda key: _PREFIX + key.upper(), _variables(environment)),
         (lambda key: f"{file}: {key}", _toml(Path(file)) if file is not None else {}),
         ("pyproject.toml [tool.actbench]: {}".format, _project(Path(folder) / "pyproject.toml")),
     ]
     for label, values in sources:
         _check(label, values)
-    chosen = next((values["preset"] for _, values in sources if "preset" in values), None)
-    merged = _preset(str(chosen or Config.model_fields["preset"].default))
+    usual = {"preset": Config.model_fields["preset"].default, **defaults}
+    chosen = next((values["preset"] for _, values in sources if "preset" in values), usual["preset"])
+    merged = usual | _preset(str(chosen))
     for _, values in reversed(sources):
         merged |= values
     return Config.model_validate(merged)

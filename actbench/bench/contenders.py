@@ -24,7 +24,7 @@ Array = NDArray[Any]
 # As a part of the largest value. A mismatch is another function, not another rounding: float32 sums of 16 Mi
 # elements and CTC's sums of logarithms are off by a few 1e-4, frameworks that round a 16-bit format after every
 # operation by some of its units, and two of them hold a constant of a float64 function in float32.
-_EXPLAINED = {"float64": 1e-7, "float32": 1e-3, "float16": 1e-2, "bfloat16": 4e-2}
+EXPLAINED = {"float64": 1e-7, "float32": 1e-3, "float16": 1e-2, "bfloat16": 4e-2}
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def _peer_entry(
     if values.dtype != requests[0].dtype:
         return Entry(replace(contender, note=f"gives {values.dtype} for {requests[0].dtype}"))
     error = difference(sample_of(values), reference)
-    if not error <= _EXPLAINED[cell.dtype]:
+    if not error <= EXPLAINED[cell.dtype]:
         note = f"its values differ by {error:.2g} of the largest one"
         return Entry(replace(contender, error=_finite(error), mismatch=True, note=note))
     arm = Arm(contender.label, [p.call for p in prepared], settles_s=settling(peer.settles_s, cell.threads))

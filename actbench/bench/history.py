@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from actbench.bench.machine import Machine
 from actbench.bench.plan import Cell
+from actbench.bench.regression import obstacles
 from actbench.bench.run import Run, dump_run, load_run
 from actbench.bench.statistics import Estimate
 from actbench.catalog.errors import InputFileError, UsageError
@@ -82,9 +82,9 @@ def runs(folder: Path = FOLDER) -> tuple[Run, ...]:
 
 
 def here(found: Sequence[Run]) -> tuple[tuple[Run, ...], int]:
-    """Those that were measured on the newest one's machine, and how many were not."""
-    machine: Machine = found[-1].machine
-    same = tuple(run for run in found if not run.machine.differences(machine))
+    """Those that were measured as the newest one was, on its machine and its data, and how many were not."""
+    newest = found[-1]
+    same = tuple(run for run in found if run is newest or not obstacles(newest, run))
     return same, len(found) - len(same)
 
 

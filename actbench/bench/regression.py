@@ -21,6 +21,7 @@ Verdict = Literal["slower", "inconclusive", "faster", "same", "added", "removed"
 VERDICTS: tuple[Verdict, ...] = ("slower", "inconclusive", "faster", "same", "added", "removed")
 """What a reader must know first comes first."""
 BASELINES = Path("results/baselines")
+_FILES = (".json", ".jsonl", ".gz")
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 _OF_CELLS = ("function", "pass", "dtype", "size", "threads", "cache")
 """What a configuration says of which cells there are, and not of how they are measured."""
@@ -44,6 +45,39 @@ class Change:
     head: Measurement | None = None
 
 
+@dataclass(frozen=True)
+class Side:
+    """What tells a run from others."""
+
+    created: str
+    version: str | None  # of actbench
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs, cell by cell."""
+
+    base: Side
+    head: Side
+    obstacles: tuple[str, ...]  # why they say nothing about the code, and are for display alone
+    changes: tuple[Change, ...]
+
+    @property
+    def verdict(self) -> Literal["slower", "inconclusive", "not slower", "none"]:
+        """Of the whole; none where it was not asked for, of runs that cannot be compared."""
+        found = {change.verdict for change in self.changes}
+        if self.obstacles:
+            return "none"
+        if "slower" in found:
+            return "slower"
+        return "inconclusive" if "inconclusive" in found or not found & {"faster", "same"} else "not slower"
+
+    @property
+    def exit_code(self) -> int:
+        """What the command ends with."""
+        return {"slower": 1, "inconclusive": 3}.get(self.verdict, 0)
+
+
 def obstacles(base: Run, head: Run) -> tuple[str, ...]:
     """Why the times of two runs cannot be compared: another machine, other settings, other data."""
     found = [f"another machine ({name})" for name in base.machine.differences(head.machine)]
@@ -56,6 +90,13 @@ def obstacles(base: Run, head: Run) -> tuple[str, ...]:
     if sums[0] != sums[1]:
         found.append("other data (--input)")
     return tuple(found)
+
+
+def comparison(base: Run, head: Run, threshold: Callable[[str], float]) -> Comparison:
+    """Two runs, whether or not they can be compared; ``threshold`` as in ``changes``."""
+    before, after = (Side(run.created, run.versions.get("actbench")) for run in (base, head))
+    itself = ("they are the very same run",) if base == head else ()
+    return Comparison(before, after, itself + obstacles(base, head), changes(base, head, threshold))
 
 
 def changes(base: Run, head: Run, threshold: Callable[[str], float]) -> tuple[Change, ...]:
@@ -101,19 +142,20 @@ def _verdict(ratio: Estimate, part: float) -> Verdict:
 
 def baseline(name: str, folder: Path = BASELINES) -> Path:
     """The file of the baseline of that name; raises UsageError for a name that is no plain word."""
-    if not _NAME.fullmatch(name):
-        raise UsageError(f"a baseline cannot be called {name!r}: use letters, digits, '-', '_' and '.'")
+    if not _NAME.fullmatch(name) or Path(name).suffix in _FILES:
+        raise UsageError(
+            f"a baseline cannot be called {name!r}: use letters, digits, '-', '_' and '.', and no file's ending"
+        )
     return folder / f"{name}.json"
 
 
 def find(text: str, folder: Path = BASELINES) -> Run:
     """The run that `text` names: a file, a run's folder or a baseline; raises InputFileError where there is none."""
-    path = Path(text)
-    if path.exists() or path.suffix in (".json", ".jsonl", ".gz"):
-        return load_run(path)
-    named = folder / f"{text}.json"
-    if _NAME.fullmatch(text) and named.is_file():
+    path, named = Path(text), folder / f"{text}.json"
+    if _NAME.fullmatch(text) and named.is_file():  # a file or folder of that name is ./name
         return load_run(named)
+    if path.exists() or path.suffix in _FILES:
+        return load_run(path)
     known = sorted(p.stem for p in folder.glob("*.json"))
     hint = f"there are {', '.join(known)}" if known else f"'actbench bench --save {text}' makes one"
     raise InputFileError(f"there is no file and no baseline {text!r}: {hint}")

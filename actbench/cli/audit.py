@@ -73,7 +73,7 @@ def audit(
     from actbench.present import output as out
     from actbench.verify import oracle, sweep
 
-    exports = parse_exports(export, ("csv", "md", "json"))
+    exports = parse_exports(export, ("csv", "md", "json"), also=as_json)
     names_of_peers = against.split(",") if against is not None else []
     if exhaustive and names_of_peers:
         raise UsageError("--exhaustive is about our own kernels: leave out --against, which samples")

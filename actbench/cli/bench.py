@@ -141,7 +141,7 @@ def bench(
     from actbench.kernels import bind
     from actbench.peers import chosen as chosen_peers
 
-    exports = parse_exports(export)
+    exports = parse_exports(export, also=json)
     kept = None if save is None else regression.baseline(save)
     flags = {
         "preset": preset,

@@ -9,7 +9,7 @@ import typer
 
 from actbench.cli.progress import tell
 from actbench.cli.report import parse_exports
-from actbench.cli.selection import AsJson
+from actbench.cli.selection import AsJson, Files
 
 
 def compare(
@@ -26,6 +26,7 @@ def compare(
     config: Annotated[
         Path | None, typer.Option(metavar="FILE.toml", help="Its thresholds, by glob or @family.")
     ] = None,
+    files: Files = None,
     force: Annotated[
         bool, typer.Option("--force", help="Also runs of two machines, or of two configurations.")
     ] = False,
@@ -44,29 +45,34 @@ def compare(
     """
     from actbench.bench import regression
     from actbench.bench.config import resolve
-    from actbench.catalog.registry import declarations
+    from actbench.catalog.registry import declarations, load_file
     from actbench.present import output
     from actbench.present import regression as shown
 
-    exports = parse_exports(export, ("md", "json"))
-    resolved = resolve({"threshold": fail_over or (None if config else "5%")}, file=config)
+    exports = parse_exports(export, ("md", "json"), also=as_json)
+    resolved = resolve(
+        {"threshold": fail_over},
+        file=config,
+        defaults={"threshold": "5%"},
+        flag={"threshold": "--fail-over"}.__getitem__,
+    )
+    declared = [d for path in files or [] for d in load_file(path)]
     before = regression.find(base)
     after = regression.find(head) if head is not None else regression.newest(resolved.output)
-    why = regression.obstacles(before, after)
-    if why and not force:
+    families = {d.name: d.family for d in (*declarations(), *declared)}
+    found = regression.comparison(before, after, lambda name: resolved.threshold_of(name, families))
+    if found.obstacles and not force:
         raise regression.IncomparableError(
-            f"these runs say nothing about the code: {'; '.join(why)}: --force shows them all the same"
+            f"these runs say nothing about the code: {'; '.join(found.obstacles)}: --force shows them all the same"
         )
-    for reason in why:
-        tell(f"not comparable, for display alone: {reason}", quiet)
-    families = {d.name: d.family for d in declarations()}
-    found = regression.changes(before, after, lambda name: resolved.threshold_of(name, families))
     texts = {"md": shown.markdown, "json": output.json_text}
-    for kind, path in [*exports, *([("json", output.STDOUT)] if as_json else [])]:
-        output.write_text(texts[kind](found), path)
-    if not as_json and all(path != output.STDOUT for _, path in exports):
+    if as_json:
+        exports.append(("json", output.STDOUT))
+    if all(path != output.STDOUT for _, path in exports):
         output.display(shown.terminal(found))
-    verdicts = {change.verdict for change in found}
-    if why:
-        return 0  # a verdict was not what was asked for
-    return 1 if "slower" in verdicts else 3 if "inconclusive" in verdicts else 0
+    else:
+        for reason in found.obstacles:
+            tell(f"not comparable, for display alone: {reason}", quiet)
+    for kind, path in exports:
+        output.write_text(texts[kind](found), path)
+    return found.exit_code

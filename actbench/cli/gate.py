@@ -26,7 +26,8 @@ def gate(
     base: Annotated[
         str | None,
         typer.Option(
-            metavar="REV|WHEEL|DIR", help="What head is compared with: a git revision, a wheel, a folder."
+            metavar="REV|WHEEL|DIR",
+            help="What head is compared with: a git revision (REV... is where this branch left it), a wheel, a folder.",
         ),
     ] = None,
     head: Annotated[
@@ -44,7 +45,9 @@ def gate(
         typer.Option(help="Compare the calls of these libraries, such as torch, in the place of ours."),
     ] = None,
     files: Files = None,
-    preset: Annotated[str, typer.Option(help="The cells: ci, quick or full.", rich_help_panel=HOW)] = "ci",
+    preset: Annotated[
+        str | None, typer.Option(help="The cells: ci, by default, quick or full.", rich_help_panel=HOW)
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE.toml", help="Read options from a file.", rich_help_panel=HOW)
     ] = None,
@@ -61,6 +64,10 @@ def gate(
         str | None, typer.Option(help="The least time a sample takes, such as 2ms.", rich_help_panel=HOW)
     ] = None,
     seed: Annotated[str | None, typer.Option(help="Of data and order.", rich_help_panel=HOW)] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="The time for measuring; what is left is inconclusive.", rich_help_panel=HOW),
+    ] = None,
     unchanged: Annotated[
         bool,
         typer.Option(
@@ -87,26 +94,26 @@ def gate(
         ),
     ] = None,
     as_json: AsJson = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> int:
     """Is head slower than base? Both are measured here and now, in processes that take turns.
 
     Exit 0: nothing is slower. 1: something is, or gives other values. 3: inconclusive, or a side cannot be measured.
     In GitHub Actions the summary appears on the page of the job.
     """
+    import signal
     import sys
     import tempfile
 
     from actbench.bench.config import resolve
-    from actbench.bench.gating import job, selftest
+    from actbench.bench.gating import environment, job, selftest
     from actbench.bench.gating.gate import Event
-    from actbench.bench.gating.record import dumps
-    from actbench.bench.gating.side import INSTALLED, side, working_tree
+    from actbench.bench.gating.side import INSTALLED, project_folder, side
+    from actbench.catalog.errors import ActbenchError, UsageError
     from actbench.peers import chosen as chosen_peers
-    from actbench.present import gating, output, table
+    from actbench.present import gating, output
 
-    exports = parse_exports(export, ("md", "json", "junit"))
-
+    exports = parse_exports(export, ("md", "json", "junit"), also=as_json)
     flags = {
         "preset": preset,
         "pass": pass_,
@@ -116,14 +123,23 @@ def gate(
         "threshold": threshold,
         "slice": slice,
         "seed": seed,
+        "budget": budget,
     }
-    resolved = resolve(flags, file=config)
+    resolved = resolve(flags, file=config, defaults={"preset": "ci"})
     declared = files or []
+    if names and every:
+        raise UsageError("--all excludes names")
     # Without names it is about everything that either side has, which only they know.
     wanted = [d.name for d in chosen(names or [], False, None, declared)] if names or declared else []
     peers = tuple(p.name for p in chosen_peers(tuple(map(str.strip, peer.split(","))))) if peer else ()
-    tree = working_tree(Path.cwd())
-    from_, to = (INSTALLED, head or INSTALLED) if self_test else job.sources(base, head, base_python, tree)
+    if self_test and (base or base_python or peer or unchanged or exports):
+        raise UsageError(
+            "--self-test measures one version, and has --json alone: leave out the other options"
+        )
+    project = Path(head).resolve() if head and Path(head).is_dir() else project_folder(Path.cwd())
+    from_, to = (INSTALLED, head or INSTALLED) if self_test else job.sources(base, head, base_python, project)
+    # A job that is cancelled is told so: what was begun is ended and cleared away.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with (
         tempfile.TemporaryDirectory(prefix="actbench-gate-") as scratch,
         bars(quiet, "compile", "screen", "confirm") as shown,
@@ -132,45 +148,60 @@ def gate(
         def progress(event: Event) -> None:
             shown.at(event.stage, event.text, event.done, event.total)
 
-        after = side("head", to, sys.executable, declared, Path(scratch))
         if self_test:
+            after = side("head", to, sys.executable, declared, Path(scratch), project)
             parts = [part for _ in range(trials) for part in selftest.PARTS]
             found = tuple(selftest.trials(after, resolved, wanted, parts, progress=progress))
         else:
-            before = side("base", from_, base_python or sys.executable, declared, Path(scratch))
-            report = job.run(
-                before,
-                after,
-                resolved,
-                wanted,
-                command=command_line(),
-                peers=peers,
-                everything=unchanged,
-                progress=progress,
-            )
-    if self_test:
+            try:
+                after = side("head", to, sys.executable, declared, Path(scratch), project)
+                before = side("base", from_, base_python or sys.executable, declared, Path(scratch), project)
+                if not peers:  # whose versions are what is measured
+                    before = environment.fitted(before, after, Path(scratch))
+                report = job.run(
+                    before,
+                    after,
+                    resolved,
+                    wanted,
+                    command=command_line(),
+                    peers=peers,
+                    everything=unchanged,
+                    progress=progress,
+                )
+            except ActbenchError as error:
+                if error.exit_code == 3:  # what could not be measured is news for a reviewer, too
+                    labels = from_, to
+                    _deliver(job.failed(error, labels, resolved, wanted, command=command_line()), exports)
+                raise
+    if not self_test:
         if as_json:
-            output.write_text(output.json_text(found), output.STDOUT)
-        else:
-            output.display(table.terminal(gating.self_test(found)))
-        return 0
-    _to_ci(report)
-    texts = {"md": gating.markdown, "json": dumps, "junit": gating.junit}
-    for kind, path in [*exports, *([("json", output.STDOUT)] if as_json else [])]:
-        output.write_text(texts[kind](report), path)
-    if not as_json and all(path != output.STDOUT for _, path in exports):
-        output.display(gating.terminal(report))
-    return report.exit_code
+            exports.append(("json", output.STDOUT))
+        if all(path != output.STDOUT for _, path in exports):
+            output.display(gating.terminal(report))
+        _deliver(report, exports)
+        return report.exit_code
+    if as_json:
+        output.write_text(output.json_text(found), output.STDOUT)
+    else:
+        output.display(gating.self_test(found))
+    return 0
 
 
-def _to_ci(report: Report) -> None:
-    """Tell GitHub Actions, where this is one of its jobs: a summary of the job, and annotations."""
-    from actbench.present import gating
+def _deliver(report: Report, exports: list[tuple[str, str]]) -> None:
+    """Write what was asked for, and tell GitHub Actions: a summary of the job, and annotations."""
+    from actbench.bench.gating.record import dumps
+    from actbench.present import gating, output
 
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:
-        with Path(summary).open("a", encoding="utf-8") as file:
-            file.write(gating.markdown(report))
+        try:
+            with Path(summary).open("a", encoding="utf-8") as file:
+                file.write(gating.markdown(report))
+        except OSError as error:
+            tell(f"no summary: GITHUB_STEP_SUMMARY={summary}: {error.strerror}")
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for line in gating.github(report):
             tell(line)
+    texts = {"md": gating.markdown, "json": dumps, "junit": gating.junit}
+    for kind, path in exports:
+        output.write_text(texts[kind](report), path)

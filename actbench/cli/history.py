@@ -8,17 +8,20 @@ from typing import Annotated
 import typer
 
 from actbench.cli.progress import tell
-from actbench.cli.selection import AsJson
+from actbench.cli.selection import AsJson, Files
 
 
 def history(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME...", help="Functions; all of them without names.")
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME...", help="Functions; all of them without names. With --add: runs' files."
+        ),
     ] = None,
     add: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="RUN.json", help="Keep this run, in a file of its own; repeatable."),
-    ] = None,
+        bool, typer.Option("--add", help="Keep the runs that are named, in a file of its own each.")
+    ] = False,
+    files: Files = None,
     folder: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where the runs are kept; results/history by default.")
     ] = None,
@@ -31,7 +34,8 @@ def history(
 ) -> None:
     """Show how cells' speeds changed over the runs that were kept, and where one changed for good."""
     from actbench.bench import history as kept
-    from actbench.catalog.registry import select
+    from actbench.catalog.errors import UsageError
+    from actbench.catalog.registry import load_file, select
     from actbench.present import output as out
     from actbench.present import table, trend
     from actbench.present.theme import theme as theme_named
@@ -39,10 +43,15 @@ def history(
     where = folder or kept.FOLDER
     look = theme_named(theme)
     path = out.figure_path(output, "history") if output is not None else None
-    for run in add or []:
-        tell(f"kept as {kept.add(run, where)}", quiet)
+    if add:
+        if not names:
+            raise UsageError("--add RUN.json...: which runs?")
+        for run in names:
+            tell(f"kept as {kept.add(Path(run), where)}", quiet)
+    for file in files or []:
+        load_file(file)
     same, others = kept.here(kept.runs(where))
-    found = kept.series(same, [d.name for d in select(names)] if names else ())
+    found = kept.series(same, [d.name for d in select(names)] if names and not add else ())
     if path is not None:
         out.write_figure(trend.figure(found, look), path)
     if as_json:

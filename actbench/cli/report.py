@@ -55,7 +55,7 @@ def report(
     from actbench.present import audits
     from actbench.present.output import STDOUT
 
-    exports = parse_exports(export)
+    exports = parse_exports(export, also=json)
     if html is not None:
         if html == STDOUT and (json or any(file == STDOUT for _, file in exports)):
             raise UsageError("--html - is not the only document that wants stdout: leave one of them out")
@@ -69,9 +69,15 @@ def report(
 
 
 def parse_exports(
-    texts: list[str] | None, kinds: Sequence[str] = ("csv", "md", "json", "pyperf", "action")
+    texts: list[str] | None,
+    kinds: Sequence[str] = ("csv", "md", "json", "pyperf", "action"),
+    also: bool = False,
 ) -> list[tuple[str, str]]:
-    """The (format, file) pairs of the --export options; raises UsageError for a format that is not of these kinds."""
+    """The (format, file) pairs of the --export options.
+
+    Raises UsageError for a format that is not of these kinds, and where more than one document, or one and what is
+    printed ``also``, would go to stdout.
+    """
     from actbench.catalog.errors import UsageError
 
     exports = []
@@ -81,6 +87,8 @@ def parse_exports(
             *most, last = (f"{kind}=FILE" for kind in kinds)
             raise UsageError(f"--export {text}: write {', '.join(most)} or {last} (- is stdout)")
         exports.append((kind, file))
+    if also + sum(file == "-" for _, file in exports) > 1:
+        raise UsageError("only one document goes to stdout: give the others a FILE, or leave out --json")
     return exports
 
 

@@ -23,7 +23,7 @@ _SIGN: Mapping[str, str] = {
     "inconclusive": "\N{BLACK QUESTION MARK ORNAMENT}",
     "green": "\N{WHITE HEAVY CHECK MARK}",
 }
-_OPEN = ("slower", "incorrect", "inconclusive", "added", "removed")
+_OPEN = ("slower", "incorrect", "inconclusive", "added", "removed", "absent")
 """Outcomes that are no success: of these JUnit knows failures, and cases that were not tested."""
 _ROWS = 50
 """So many cells a summary lists: a page that GitHub shows holds no more than 1 MiB."""
@@ -37,17 +37,16 @@ def sentence(report: Report) -> str:
     families = len(report.judgements) - cells
     if families:
         whole += f" and {families} famil{'ies' if families > 1 else 'y'}"
-    bad = [f"{counted[name]} {name}" for name in ("slower", "incorrect") if counted[name]]
     if report.verdict == "red":
-        return f"red: {' and '.join(bad)} of {whole}"
+        failed = Counter(j.outcome for j in report.judgements if report.failed(j))
+        return f"red: {' and '.join(f'{n} {name}' for name, n in failed.items())} of {whole}"
     if report.verdict == "inconclusive":
         n = counted["inconclusive"]
-        why = (
-            report.disturbed[0]
-            if report.disturbed
-            else f"{n} of {whole} {'are' if n > 1 else 'is'} undecided"
-        )
+        disturbed = report.disturbed[0] if report.disturbed and counted["slower"] else ""
+        why = report.fault or disturbed or f"{n} of {whole} {'are' if n > 1 else 'is'} undecided"
         return f"inconclusive: {why}"
+    if not any(counted[name] for name in ("faster", "same", "unchanged")):
+        return f"green, but nothing was compared: {counts(report)}"
     return f"green: nothing is slower in {whole}"
 
 
@@ -63,7 +62,8 @@ def terminal(report: Report) -> RenderableType:
     from rich.text import Text
 
     parts: list[RenderableType] = []
-    listed = _listed(report)
+    # Words, which a narrow column wraps.
+    listed = _listed(report, " ")
     if listed.rows:
         parts.append(table.terminal(listed))
     parts += [Text(line) for line in _lines(report)]
@@ -78,58 +78,78 @@ def markdown(report: Report) -> str:
     if listed.rows:
         parts.append(table.markdown(listed))
     parts += [f"{line}  " for line in _lines(report)]
-    parts.append(f"<details>\n<summary>Every cell</summary>\n\n{table.markdown(_every(report))}\n</details>")
+    if report.judgements:
+        every = table.markdown(_every(report))
+        parts.append(f"<details>\n<summary>Every cell</summary>\n\n{every}\n</details>")
     parts.append(f"Repeat it: `{report.command}`")
     return "\n".join(f"{part}\n" for part in parts)
 
 
 def github(report: Report) -> Iterator[str]:
     """Workflow commands that GitHub Actions shows beside the change."""
-    level = {"red": "error", "inconclusive": "warning"}.get(report.verdict)
-    if level is None:
-        return
+    if report.fault:
+        yield f"::warning title=actbench::{_escaped(report.fault)}"
     for j in report.judgements:
         if j.outcome in ("slower", "incorrect", "inconclusive"):
+            level = "error" if report.failed(j) else "warning"
             # The characters that end a property, or a line, are written as GitHub reads them.
             title = _escaped(f"actbench: {name(j)} is {j.outcome}").replace(":", "%3A").replace(",", "%2C")
-            yield f"::{level} title={title}::{_escaped(_said(j))}"
+            doubt = (
+                f" (not believed: {report.disturbed[0]})"
+                if j.outcome == "slower" != level == "warning"
+                else ""
+            )
+            yield f"::{level} title={title}::{_escaped(_said(j) + doubt)}"
 
 
 def junit(report: Report) -> str:
-    """JUnit XML: a test case a cell."""
-
-    def bad(j: Judgement) -> bool:
-        return j.outcome in ("slower", "incorrect") and report.verdict == "red"
-
+    """JUnit XML: a test case a cell; a case of its own for why nothing was measured."""
     suite = ElementTree.Element(
         "testsuite",
         name="actbench gate",
-        tests=str(len(report.judgements)),
-        failures=str(sum(map(bad, report.judgements))),
-        skipped=str(sum(j.outcome in _OPEN and not bad(j) for j in report.judgements)),
+        tests=str(len(report.judgements) + bool(report.fault)),
+        failures=str(sum(map(report.failed, report.judgements))),
+        skipped=str(
+            sum(j.outcome in _OPEN and not report.failed(j) for j in report.judgements) + bool(report.fault)
+        ),
         time=str(report.seconds),
         timestamp=report.created,
     )
+    if report.fault:
+        case = ElementTree.SubElement(suite, "testcase", classname="gate", name="both sides can be measured")
+        ElementTree.SubElement(case, "skipped", message=report.fault)
     for j in report.judgements:
         case = ElementTree.SubElement(
             suite, "testcase", classname=j.cell.function if j.cell else f"@{j.family}", name=name(j)
         )
         message = _said(j)
         if j.outcome in _OPEN:
-            ElementTree.SubElement(
-                case, "failure" if bad(j) else "skipped", message=f"{j.outcome}: {message}"
-            )
+            kind = "failure" if report.failed(j) else "skipped"
+            ElementTree.SubElement(case, kind, message=f"{j.outcome}: {message}")
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def self_test(trials: Sequence[Trial]) -> Table:
-    """What a gate is worth: of how many gates of a version against itself it went red, and for what."""
+def self_test(trials: Sequence[Trial]) -> RenderableType:
+    """What a gate is worth: of how many gates of a version against itself it went red, for what, and what it sees."""
+    from rich.console import Group
+
     rows = []
     for part in sorted({t.injected for t in trials}):
         of = [t for t in trials if t.injected == part]
         rows.append(worth(part, of))
-    caption = "injected: extra calls in one cell of head's; in brackets the exact 95 % interval"
-    return Table("", WORTH, tuple(rows), caption)
+    caption = "injected: extra calls in one cell of head's; in brackets the exact 95 % interval\n"
+    return Group(table.terminal(least(trials)), table.terminal(Table("", WORTH, tuple(rows), caption)))
+
+
+def least(trials: Sequence[Trial]) -> Table:
+    """The slowdown of each cell that is found four times in five: the median over the gates."""
+    found: dict[str, list[float]] = {}
+    for trial in trials:
+        for key, part in trial.detectable.items():
+            found.setdefault(key, []).append(part)
+    rows = tuple((key, quantity.percent(median(parts))) for key, parts in found.items())
+    columns = (Column("cell", align="left"), Column("found 4 times in 5", "slower by %"))
+    return Table("", columns, rows)
 
 
 WORTH = (
@@ -169,6 +189,8 @@ def _lines(report: Report) -> Iterator[str]:
             f"a slowdown of {quantity.percent(middle)} % would be found in half of the cells that were measured, "
             f"of {quantity.percent(known[-1])} % in each, four times in five"
         )
+    if report.controls == 0:
+        yield "no controls: no cell runs the same code on both sides, so nothing tells the machine from the change"
     changed = [
         f"{name} {report.base.versions.get(name)} -> {version}"
         for name, version in report.head.versions.items()
@@ -177,31 +199,41 @@ def _lines(report: Report) -> Iterator[str]:
     if changed:
         yield f"versions differ: {', '.join(changed)}"
     yield from report.disturbed
-    yield from report.notes
 
 
-def _listed(report: Report) -> Table:
+def _listed(report: Report, between: str = "/") -> Table:
     found = [j for name in _TOLD for j in report.judgements if j.outcome == name]
     caption = f"and {len(found) - _ROWS} more" if len(found) > _ROWS else ""
-    return _table(found[:_ROWS], caption)
+    return _table(found[:_ROWS], caption, between)
 
 
 def _every(report: Report) -> Table:
     return _table([j for name in OUTCOMES for j in report.judgements if j.outcome == name][:1000], "")
 
 
-def _table(found: list[Judgement], caption: str) -> Table:
+def _table(found: list[Judgement], caption: str, between: str = "/") -> Table:
     columns = (
-        Column("cell", align="left", wrap=False),
+        Column("cell", align="left"),
         Column("", align="left", wrap=False),
         Column("head by base", "ratio, 95 %"),
+        Column("finds", "%"),
         Column("why", align="left"),
     )
-    rows = tuple((name(j), j.outcome, _ratio(j) or "-", j.reason) for j in found)
-    return Table("", columns, rows, caption)
+    rows = tuple(
+        (
+            name(j, between),
+            j.outcome,
+            _ratio(j) or "-",
+            quantity.percent(j.detectable) if j.detectable is not None else "-",
+            j.reason,
+        )
+        for j in found
+    )
+    told = "finds: the slowdown that would be found four times in five" if rows else ""
+    return Table("", columns, rows, "\n".join(filter(None, [caption, told])))
 
 
-def name(j: Judgement) -> str:
+def name(j: Judgement, between: str = "/") -> str:
     """What is judged, without what is as usual: one thread, and a warm cache."""
     if j.cell is None:
         return j.key
@@ -209,7 +241,7 @@ def name(j: Judgement) -> str:
     parts = [cell.function, cell.pass_, cell.dtype, quantity.elements(cell.size)]
     parts += [f"{cell.threads}t"] if cell.threads > 1 else []
     parts += [cell.cache] if cell.cache != "warm" else []
-    return f"{j.peer}: {'/'.join(parts)}" if j.peer else "/".join(parts)
+    return f"{j.peer}: {between.join(parts)}" if j.peer else between.join(parts)
 
 
 def _said(j: Judgement) -> str:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from actbench.bench.regression import VERDICTS, Change
+from actbench.bench.regression import VERDICTS, Change, Comparison
 from actbench.bench.run import Measurement
 from actbench.present import quantity, table
 from actbench.present.table import Column, Table
@@ -37,16 +37,36 @@ def changes(found: Sequence[Change], *, everything: bool = False) -> Table:
     return Table("", columns, rows, f"{counts}\n{DISPLAY}")
 
 
-def terminal(found: Sequence[Change]) -> RenderableType:
+def lines(found: Comparison) -> list[str]:
+    """Which runs these are, why they cannot be compared, and what they came to."""
+    runs = " and ".join(
+        f"{name} of {side.created}" + (f" (actbench {side.version})" if side.version else "")
+        for name, side in (("base", found.base), ("head", found.head))
+    )
+    told = [runs, *(f"not comparable, for display alone: {why}" for why in found.obstacles)]
+    if found.verdict != "none":
+        common = sum(c.ratio is not None for c in found.changes)
+        told.append(
+            f"{found.verdict}, by {common} cells of both runs" if common else "no cell is in both runs"
+        )
+    return told
+
+
+def terminal(found: Comparison) -> RenderableType:
     """The cells that changed."""
-    return table.terminal(changes(found))
+    from rich.console import Group
+    from rich.text import Text
+
+    return Group(table.terminal(changes(found.changes)), *map(Text, lines(found)))
 
 
-def markdown(found: Sequence[Change]) -> str:
+def markdown(found: Comparison) -> str:
     """The cells that changed, then all of them."""
-    every = table.markdown(changes(found, everything=True))
+    every = table.markdown(changes(found.changes, everything=True))
+    told = "".join(f"{line}  \n" for line in lines(found))
     return (
-        f"{table.markdown(changes(found))}\n<details>\n<summary>Every cell</summary>\n\n{every}\n</details>\n"
+        f"{told}\n{table.markdown(changes(found.changes))}\n"
+        f"<details>\n<summary>Every cell</summary>\n\n{every}\n</details>\n"
     )
 
 

@@ -50,7 +50,7 @@ def table(found: Sequence[Series], left_out: int) -> Table:
     runs = max((len(s.points) for s in found), default=0)
     parts = [f"{len(changed)} of {len(found)} cells changed for good in {runs} run{'s' if runs != 1 else ''}"]
     if left_out:
-        parts.append(f"{left_out} run{'s' if left_out > 1 else ''} of other machines left out")
+        parts.append(f"{left_out} run{'s' if left_out > 1 else ''} of other machines or settings left out")
     return Table("", columns, rows, "; ".join(parts))
 
 

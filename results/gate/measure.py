@@ -3,12 +3,13 @@
 Gates of this version against itself, with nothing changed and with extra work injected into one cell, on an idle
 machine and with the other core busy; one gate over the quick preset for its duration; and, from the pairs of all gates
 in which nothing was injected, simulated gates for the tail that real ones cannot reach. Writes gate.json and gate.md
-beside itself, after every gate, and goes on from there.
+beside itself, after every gate, and goes on from there; what another version or machine began it refuses.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import subprocess
 import sys
@@ -17,16 +18,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from random import Random
 from typing import Any
 
+import actbench
 from actbench.bench.config import resolve
 from actbench.bench.gating import job, selftest
-from actbench.bench.gating.decision import LOOKS, Rule, judged, suspected
-from actbench.bench.gating.gate import SCREENED
+from actbench.bench.gating.decision import Rule
+from actbench.bench.gating.gate import SCREENED, Gate, Key, Options
+from actbench.bench.gating.pairing import Injection, Loaded, Pair
 from actbench.bench.gating.selftest import Rate, Trial
 from actbench.bench.gating.side import Side, side
-from actbench.bench.machine import this_machine
+from actbench.bench.machine import Machine, this_machine
+from actbench.bench.plan import Cell
 from actbench.bench.system import usable_cpus
 from actbench.present.gating import WORTH, worth
 from actbench.present.output import write_text
@@ -44,7 +47,13 @@ PHASES = (
     ("loaded", 0.10, 20),
     ("idle", 0.03, 20),
 )
-_BUSY = "x = 0.5\nwhile True: x = x * x + 0.1 if x < 2 else 0.5"
+_BUSY = """
+import os
+parent, x = os.getppid(), 0.5
+while os.getppid() == parent:  # ends with it, also where that is killed
+    for _ in range(1_000_000):
+        x = x * x + 0.1 if x < 2 else 0.5
+"""
 SIMULATED = 20_000
 
 
@@ -70,33 +79,69 @@ def measured(state: str, part: float, number: int, sides: Side) -> Trial:
     return trial
 
 
-def simulated(trials: Sequence[Trial], gates: int) -> Rate:
-    """Gates of the same cells, their pairs drawn from those in which nothing was injected: how many would be red.
+class Recorded(Pair):
+    """A process pair whose medians were recorded."""
 
-    Sides of a pair of the same code are exchangeable, so that each pair is taken with either sign.
+    def __init__(self, medians: Mapping[str, float]) -> None:
+        self._medians, self._median = medians, 0.0
+
+    def compile(self, function: str, pass_: str, dtype: str) -> None:
+        """Nothing is to be compiled."""
+
+    def load(
+        self, cell: Cell, peer: str | None, slice_ns: float, injection: Injection, *, compare: bool
+    ) -> Loaded:
+        """What was recorded of a cell."""
+        self._median = self._medians[cell.key]
+        return Loaded((1, 1), same_code=False, difference=0.0)
+
+    def rounds(self, loaded: Loaded, count: int) -> list[float]:
+        """Rounds of that median."""
+        return [self._median] * count
+
+    def close(self) -> None:
+        """Nothing was begun."""
+
+
+class Replayed(Gate):
+    """The gate, on pairs drawn from those of trials in which nothing was injected, whole ones with either sign.
+
+    Sides of the same code are exchangeable; cells of a pair, which share its processes, are not independent.
     """
-    random, rule, red = Random(0), Rule(), 0
-    pools: dict[str, list[float]] = {}
-    for trial in trials:
-        for key, medians in trial.pairs.items():
-            pools.setdefault(key, []).extend(medians)
 
-    def drawn(pool: Sequence[float], count: int) -> list[float]:
-        return [random.choice((-1, 1)) * random.choice(pool) for _ in range(count)]
+    signs = (-1, 1)
 
-    for _ in range(gates):
-        suspects = [
-            k
-            for k, pool in pools.items()
-            if suspected([[v] for v in drawn(pool, SCREENED)], rule) == "slower"
+    def __init__(self, side: Side, pairs: Sequence[Mapping[str, float]], seed: int) -> None:
+        super().__init__(side, side, Options(seed=seed), lambda: 0)
+        self._recorded = pairs
+
+    def start(self) -> Pair:
+        """A pair that was recorded."""
+        sign = self._random.choice(self.signs)
+        return Recorded({key: sign * v for key, v in self._random.choice(self._recorded).items()})
+
+
+def simulated(trials: Mapping[str, Sequence[Trial]], side: Side, gates: int) -> Rate:
+    """Of gates that measure again what was recorded, half of them on each kind of machine: how many are red."""
+    families = {f.name: f.family for f in actbench.functions()}
+    red = 0
+    for number in range(gates):
+        found = list(trials.values())[number % len(trials)]
+        pairs = [
+            {key: medians[i] for key, medians in trial.pairs.items()}
+            for trial in found
+            for i in range(SCREENED)
         ]
-        values = {key: drawn(pools[key], LOOKS[-1]) for key in suspects}
-        for look, pairs in enumerate(LOOKS):
-            found = judged({key: v[:pairs] for key, v in values.items()}, lambda _: rule, look)
-            if "slower" in found.values():
-                red += 1
-                break
+        keys = [Key(_cell(key)) for key in pairs[0]]
+        gate = Replayed(side, pairs, number)
+        outcomes = gate.run(keys, lambda _: Rule(), lambda key: families[key.cell.function]).judgements
+        red += any(j.outcome == "slower" for j in outcomes)
     return Rate(red, gates)
+
+
+def _cell(key: str) -> Cell:
+    function, pass_, dtype, size, *_ = key.split("/")
+    return Cell(function, pass_, dtype, int(size))
 
 
 def table(document: Mapping[str, Any]) -> str:
@@ -116,13 +161,19 @@ def table(document: Mapping[str, Any]) -> str:
     caption = (
         f"On {on['cpu']}, {on['cores']} cores. In brackets exact 95 % intervals. "
         "Loaded: another process keeps the other core busy. "
-        f"{tail['gates']} gates simulated from the recorded null pairs: {tail['red']} red. "
+        f"{tail['gates']} gates replayed from pairs that were recorded with nothing injected: {tail['red']} red. "
         f"A gate over the preset quick ({quick['cells']} cells, all measured): {quick['seconds']:.0f} s, "
         f"{quick['verdict']}."
     )
     return markdown(
         Table("What the gate is worth", (Column("machine", align="left"), *WORTH), tuple(rows), caption)
     )
+
+
+def version() -> str:
+    """What tells one version of the gate from another."""
+    files = sorted(Path(job.__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
 
 
 def main() -> None:
@@ -134,6 +185,11 @@ def main() -> None:
     path = given.output / "gate.json"
     document: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"trials": []}
     phases = () if given.report else PHASES
+    here = this_machine()
+    if phases and document.setdefault("gate", version()) != version():
+        parser.error(f"{path} was begun with another version of the gate: give an empty --output")
+    if phases and Machine(**document.setdefault("machine", asdict(here))).differences(here):
+        parser.error(f"{path} was begun on another machine: give an empty --output")
 
     def keep() -> None:
         write_text(json.dumps(document, separators=(",", ":")) + "\n", path)
@@ -141,7 +197,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         this = side("head", str(HERE.parents[1]), sys.executable, [], Path(scratch))
         if "quick" not in document:
-            document["machine"] = asdict(this_machine())
             base, head = replace(this, name="base"), this
             report = job.run(base, head, resolve({"preset": "quick"}), (), command="quick", everything=True)
             cells = sum(j.cell is not None for j in report.judgements)
@@ -156,8 +211,11 @@ def main() -> None:
                 print(
                     state, part, number, trial.verdict, trial.slowed, trial.false, trial.seconds, flush=True
                 )
-    null = [Trial(**t["trial"]) for t in document["trials"] if not t["trial"]["injected"]]
-    found = simulated(null, SIMULATED)
+    null: dict[str, list[Trial]] = {}
+    for trial in document["trials"]:
+        if not trial["trial"]["injected"]:
+            null.setdefault(trial["state"], []).append(Trial(**trial["trial"]))
+    found = simulated(null, this, SIMULATED)
     document["simulated"] = {"gates": found.of, "red": found.found}
     keep()
     write_text(table(document), path.with_suffix(".md"))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -118,9 +120,24 @@ ERRORS = [
     (["audit", "relu", "--export", "xls=a.xls"], 2, "csv=FILE"),
     (["doctor", "--loud"], 2, "--loud"),
     (["gate"], 2, "--base REV, WHEEL or DIR"),
-    (["gate", "--base", "main"], 2, "in no git repository"),
+    (["gate", "--base", "main"], 2, "not a git repository"),
     (["gate", "rulu", "--base", "main"], 2, "did you mean 'relu'"),
-    (["gate", "relu", "--base", "none.whl"], 2, "there is no wheel none.whl"),
+    (["gate", "--base", "."], 2, "holds neither actbench nor a project"),
+    (["gate", "relu", "--base-python", sys.executable, "--threads", "1000"], 2, "CPUs to use"),
+    (["gate", "relu", "--base-python", sys.executable, "--config", "cold.toml"], 2, "warm caches alone"),
+    (
+        ["gate", "relu", "--base-python", sys.executable, "--config", "odd.toml"],
+        2,
+        "neither side has a function of '@gatd'",
+    ),
+    (["gate", "relu", "--base", ".", "--threshold", "0.03"], 2, "write 5%"),
+    (["gate", "relu", "--self-test", "--base", "main"], 2, "leave out the other options"),
+    (["gate", "relu", "--all", "--base", "main"], 2, "--all excludes names"),
+    (["gate", "relu", "--base", ".", "--json", "--export", "md=-"], 2, "only one document goes to stdout"),
+    (["bench", "relu", "--json", "--export", "md=-"], 2, "only one document goes to stdout"),
+    (["compare", "a", "--fail-over", "5"], 2, "--fail-over: '5' is not a percentage"),
+    (["bench", "relu", "--save", "v1.json"], 2, "and no file's ending"),
+    (["gate", "relu", "--base", "none.whl"], 4, "there is no wheel none.whl"),
     (["gate", "relu", "--base-python", "none/python"], 3, "cannot run none/python"),
     (["gate", "relu", "--base", ".", "--threshold", "much"], 2, "write 5%"),
     (["gate", "relu", "--base", ".", "--export", "csv=a.csv"], 2, "junit=FILE"),
@@ -132,6 +149,7 @@ ERRORS = [
     (["bench", "relu", "--save", "../up"], 2, "a baseline cannot be called"),
     (["history"], 4, "history --add RUN.json"),
     (["history", "--add", "none.json"], 4, "none.json"),
+    (["history", "--add"], 2, "which runs?"),
     (["chek", "relu"], 2, "chek"),
 ]
 
@@ -142,6 +160,8 @@ def test_a_mistake_is_one_clear_line(arguments, code, message, tmp_path):
     (tmp_path / "bad.json").write_text('{"schema": 1, "cells": ')
     (tmp_path / "syntax.py").write_text("def f(:")
     (tmp_path / "empty.py").write_text("x = 1")
+    (tmp_path / "cold.toml").write_text('cache = ["cold"]')
+    (tmp_path / "odd.toml").write_text('[threshold]\n"@gatd" = "5%"')
     head = "import actbench\n@actbench.activation(formula='x'"
     (tmp_path / "slopeless.py").write_text(f"{head})\ndef f(x):\n    return x\n")
     (tmp_path / "taken.py").write_text(f"{head}, derivative=lambda x: 1.0)\ndef relu(x):\n    return x\n")
@@ -309,7 +329,8 @@ def test_gate_holds_a_function_against_its_past(tmp_path):
     changed = actbench("gate", *options, "--export", "junit=gate.xml", cwd=top, **in_ci)
     assert changed.returncode == 1
     assert max(map(len, changed.stdout.splitlines())) <= 80
-    assert "leaky_tanh/forward/float32/1000  incorrect" in changed.stdout
+    assert "leaky_tanh forward" in changed.stdout
+    assert " incorrect " in changed.stdout
     assert changed.stdout.splitlines()[-1] == "red: 1 incorrect of 2 cells"
     assert summary.read_text().startswith("## \N{CROSS MARK} actbench gate: red: 1 incorrect of 2 cells")
     assert "::error title=actbench%3A leaky_tanh/forward/float32/1000 is incorrect::" in changed.stderr
@@ -339,12 +360,103 @@ def test_a_baseline_is_compared_with_the_newest_run(tmp_path):
     refused = actbench("compare", "before", "other.json", cwd=tmp_path)
     assert refused.returncode == 3
     assert "another configuration (rounds 6, now 7): --force" in refused.stderr
-    forced = actbench("compare", "before", "other.json", "--force", cwd=tmp_path)
+    forced = actbench("compare", "before", "other.json", "--force", "--json", cwd=tmp_path)
     assert forced.returncode == 0
-    kept = actbench("history", "--add", run, "--output", "trend.png", cwd=tmp_path)
+    assert "not comparable, for display alone: another configuration" in forced.stderr
+    assert json.loads(forced.stdout)["obstacles"]
+    itself = actbench("compare", "before", "before", cwd=tmp_path)
+    assert itself.returncode == 3
+    assert "they are the very same run" in itself.stderr
+    both = sorted((tmp_path / "results" / "runs").glob("*/run.json"))
+    kept = actbench("history", "--add", *both, "--output", "trend.png", cwd=tmp_path)
     assert kept.returncode == 0, kept.stderr
     assert (tmp_path / "trend.png").is_file()
-    assert "0 of 2 cells changed for good in 1 run" in kept.stdout
+    assert "0 of 2 cells changed for good in 2 runs" in kept.stdout
+
+
+def test_compare_ends_with_what_it_found(tmp_path):
+    """1 for slower, 3 for what may be, and where nothing can be said: of edited files, so that no time decides."""
+    options = (
+        "--size",
+        "1e3",
+        "--rounds",
+        "6",
+        "--slice",
+        "0.1ms",
+        "--pass",
+        "forward",
+        "--dtype",
+        "float32",
+    )
+    done = actbench("bench", "relu", *options, "--save", "before", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "results" / "baselines" / "before.json").read_text()
+    run = json.loads(text)
+    run["created"] = "2030-01-01T00:00:00Z"
+
+    def against(samples, *more, function="relu"):
+        (cell,) = run["cells"]
+        cell["samples_ns"], cell["cell"]["function"] = samples, function
+        (tmp_path / "after.json").write_text(json.dumps(run))
+        return actbench("compare", "before", "after.json", *more, cwd=tmp_path)
+
+    (cell,) = json.loads(text)["cells"]
+    before = cell["samples_ns"]
+    slow = [3 * ns for ns in before]
+    assert against(before).returncode == 0
+    found = against(slow)
+    assert found.returncode == 1
+    assert (
+        "slower, by 1 cells of both runs" in found.stdout or "slower, by 1 cell of both runs" in found.stdout
+    )
+    assert against([ns * (3 if i % 2 else 0.5) for i, ns in enumerate(before)]).returncode in (1, 3)
+    assert against(slow, "--fail-over", "900%").returncode == 0
+    (tmp_path / "own.toml").write_text('[threshold]\n"@rectifier" = "900%"\n')
+    assert against(slow, "--config", "own.toml").returncode == 0
+    (tmp_path / "own.toml").write_text('[threshold]\n"re*" = "900%"\n"relu" = "5%"\n')
+    assert against(slow, "--config", "own.toml").returncode == 1
+    apart = against(slow, function="relu6")
+    assert apart.returncode == 3
+    assert "no cell is in both runs" in apart.stdout
+
+
+def test_a_base_that_does_not_build_is_news_for_a_reviewer(tmp_path):
+    (tmp_path / "broken-1.0-py3-none-any.whl").write_bytes(b"no archive")
+    in_ci = {"GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"), "GITHUB_ACTIONS": "true"}
+    exports = ("--export", "junit=gate.xml", "--export", "json=gate.json")
+    done = actbench("gate", "relu", "--base", "broken-1.0-py3-none-any.whl", *exports, cwd=tmp_path, **in_ci)
+    assert done.returncode == 3
+    message = "base does not build: pip install broken-1.0-py3-none-any.whl: ERROR"
+    assert f"error: {message}" in done.stderr
+    assert f"inconclusive: {message}" in (tmp_path / "summary.md").read_text()
+    assert f"::warning title=actbench::{message}" in done.stderr
+    assert message in (tmp_path / "gate.xml").read_text()
+    assert message in json.loads((tmp_path / "gate.json").read_text())["fault"]
+
+
+def test_a_summary_that_cannot_be_written_takes_no_verdict_away(tmp_path):
+    nowhere = str(tmp_path / "none" / "summary.md")
+    options = ("--base-python", sys.executable, "--size", "1e3", "--pass", "forward")
+    done = actbench("gate", "relu", *options, cwd=tmp_path, GITHUB_STEP_SUMMARY=nowhere)
+    assert done.returncode == 0, done.stderr
+    assert "green: nothing is slower in 1 cell" in done.stdout
+    assert f"no summary: GITHUB_STEP_SUMMARY={nowhere}: No such file" in done.stderr
+    assert "no controls" not in done.stdout
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+def test_a_gate_that_is_ended_leaves_nothing(tmp_path):
+    memory = Path("/dev/shm") if Path("/dev/shm").is_dir() else tmp_path
+    command = [sys.executable, "-m", "actbench", "gate", "--base-python", sys.executable, "--unchanged"]
+    gate = subprocess.Popen(command, cwd=tmp_path, env=os.environ | {"TMPDIR": str(tmp_path)})
+    deadline = time.monotonic() + 60
+    while not list(memory.glob(f"actbench-{gate.pid}-*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert time.monotonic() < deadline
+    gate.terminate()
+    assert gate.wait(30) == 128 + signal.SIGTERM
+    assert not list(memory.glob(f"actbench-{gate.pid}-*"))
+    assert not list(tmp_path.glob("actbench-gate-*"))
 
 
 def test_doctor_names_what_it_was_given(tmp_path):

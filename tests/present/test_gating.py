@@ -76,6 +76,10 @@ def report(*judgements: Judgement, **changes: object) -> Report:
         (report(SAME, disturbed=("stolen",)), "green", 0, "green: nothing is slower in 1 cell"),
         (report(WRONG, disturbed=("stolen",)), "red", 1, "red: 1 incorrect of 1 cell"),
         (report(SAME, FAMILY), "red", 1, "red: 1 slower of 1 cell and 1 family"),
+        (report(SLOW, WRONG, disturbed=("stolen",)), "red", 1, "red: 1 incorrect of 2 cells"),
+        (report(OPEN, disturbed=("stolen",)), "inconclusive", 3, "inconclusive: 1 of 1 cell is undecided"),
+        (report(fault="base does not build"), "inconclusive", 3, "inconclusive: base does not build"),
+        (report(ADDED), "green", 0, "green, but nothing was compared: 1 added"),
     ],
 )
 def test_the_verdict_on_the_whole(made, verdict, code, sentence):
@@ -86,7 +90,9 @@ def test_the_verdict_on_the_whole(made, verdict, code, sentence):
 def test_the_terminal_shows_what_stands_out_in_80_columns():
     text = plain_text(gating.terminal(report(SAME, SLOW, UNCHANGED)))
     assert max(map(len, text.splitlines())) <= 80
-    assert "silu/backward/float32/64Ki" in text
+    assert "silu backward" in text
+    assert "float32 64Ki" in text
+    assert " 3.5 " in text  # what would be found
     assert "1.052" in text
     assert "relu" not in text
     assert "1 slower, 1 same, 1 unchanged; 19 process pairs in 62 s" in text
@@ -133,6 +139,48 @@ def test_junit_has_a_case_a_cell():
     assert (quiet.get("failures"), [part.tag for part in quiet[0]]) == ("0", ["skipped"])
 
 
+def test_what_is_not_believed_is_no_failure_beside_what_is():
+    made = report(SLOW, WRONG, OPEN, disturbed=("stolen",))
+    suite = ElementTree.fromstring(gating.junit(made))
+    assert [part.tag for case in suite for part in case] == ["skipped", "failure", "skipped"]
+    slow, wrong, undecided = gating.github(made)
+    assert slow.startswith("::warning ")
+    assert slow.endswith("(not believed: stolen)")
+    assert wrong.startswith("::error ")
+    assert undecided.startswith("::warning ")
+
+
+def test_a_gate_that_measured_nothing_says_why_everywhere():
+    made = report(fault="base does not build: 50% of | it")
+    suite = ElementTree.fromstring(gating.junit(made))
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("1", "0", "1")
+    assert list(gating.github(made)) == ["::warning title=actbench::base does not build: 50%25 of | it"]
+    assert gating.markdown(made).startswith(
+        "## \N{BLACK QUESTION MARK ORNAMENT} actbench gate: inconclusive: base"
+    )
+    assert "inconclusive: base does not build" in plain_text(gating.terminal(made))
+
+
+def test_long_names_and_odd_reasons_fit():
+    cell = Cell("half_squared_error", "backward", "bfloat16", 65536, 2)
+    odd = "ValueError: a | b `c` <d> \N{SNOWMAN} " + "x" * 160
+    made = report(Judgement("inconclusive", cell, "regression", "torch.compile", odd, SLOW.ratio, 0.0425))
+    text = plain_text(gating.terminal(made))
+    assert max(map(len, text.splitlines())) <= 80
+    assert "bfloat16" in text
+    assert "inconclusive" in text
+    ElementTree.fromstring(gating.junit(made))
+    rows = [line for line in gating.markdown(made).splitlines() if line.startswith("| torch")]
+    assert len(rows) == 2
+    assert all(row.replace("\\|", "").count("|") == 6 for row in rows)
+
+
+def test_what_no_control_stands_beside_is_told():
+    assert "no controls" in gating.markdown(report(SLOW, controls=0))
+    assert "no controls" not in gating.markdown(report(SLOW, controls=8))
+    assert "no controls" not in gating.markdown(report(SAME))
+
+
 def test_a_report_survives_its_file(tmp_path):
     made = report(SAME, SLOW, FAMILY, UNCHANGED)
     path = tmp_path / "gate.json"
@@ -148,8 +196,12 @@ def test_a_report_survives_its_file(tmp_path):
 def test_the_table_of_a_self_test():
     trials = [Trial(0.0, "green", {}, (), 8, 20.0)] * 59 + [Trial(0.0, "red", {}, ("relu",), 8, 20.0)]
     trials += [Trial(0.05, "red", {"mse": "slower"}, (), 8, 40.0)] * 20
-    found = gating.self_test(trials)
-    assert [row[:4] for row in found.rows] == [
-        ("nothing", "60", "1.67 (0.0422..8.94)", "-"),
-        ("5 %", "20", "0 (0..16.8)", "100 (83.2..100)"),
-    ]
+    trials.append(Trial(0.05, "red", {"mse": "slower"}, (), 8, 40.0, detectable={"mse": 0.034, "relu": 0.05}))
+    trials.append(Trial(0.05, "red", {"mse": "slower"}, (), 8, 40.0, detectable={"mse": 0.038, "relu": 0.06}))
+    text = plain_text(gating.self_test(trials))
+    lines = [line.split() for line in text.splitlines()]
+    assert max(map(len, text.splitlines())) <= 80
+    assert ["nothing", "60", "1.67", "(0.0422..8.94)", "-"] in [line[:5] for line in lines]
+    assert ["5", "%", "22", "0", "(0..15.4)", "100", "(84.6..100)"] in [line[:7] for line in lines]
+    assert ["mse", "3.6"] in lines  # what each cell's gates find: the median
+    assert ["relu", "5.5"] in lines

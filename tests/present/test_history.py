@@ -97,7 +97,10 @@ def test_the_table_shows_what_changed_and_when():
     assert row[0].startswith("gelu/forward")
     assert float(row[3]) == pytest.approx(10, abs=1)
     assert row[4] == "2026-01-13"
-    assert found.caption == "1 of 2 cells changed for good in 20 runs; 2 runs of other machines left out"
+    assert (
+        found.caption
+        == "1 of 2 cells changed for good in 20 runs; 2 runs of other machines or settings left out"
+    )
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])

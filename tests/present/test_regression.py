@@ -100,7 +100,9 @@ def test_a_baseline_is_found_by_its_name(make_run, tmp_path, monkeypatch):
     assert find("results/baselines/before.json") == run
     with pytest.raises(InputFileError, match="no file and no baseline 'after': there are before"):
         find("after")
-    for name in ("", "../up", "a/b", ".hidden"):
+    (tmp_path / "before").mkdir()  # a folder of its name is ./before
+    assert find("before") == run
+    for name in ("", "../up", "a/b", ".hidden", "v1.json", "v1.gz"):
         with pytest.raises(UsageError, match="a baseline cannot be called"):
             regression.baseline(name)
 
@@ -118,9 +120,10 @@ def test_the_table_leads_with_the_worst(make_run):
     found = changes(run, slowed(slowed(run, "gelu", 0.2), "mse", 0.1), five_per_cent)
     rows = shown.changes(found).rows
     assert [row[0].split("/")[0] for row in rows] == ["gelu"] * 12 + ["mse"] * 12
-    text = plain_text(shown.terminal(found))
+    whole = regression.comparison(run, slowed(slowed(run, "gelu", 0.2), "mse", 0.1), five_per_cent)
+    text = plain_text(shown.terminal(whole))
+    assert "slower, by 36 cells of both runs" in text
     assert max(map(len, text.splitlines())) <= 80
     assert "24 slower, 12 same" in text
     assert "for display" in text
-    whole = shown.markdown(found)
-    assert whole.count("relu/forward") == 6  # among every cell, and not among what changed
+    assert shown.markdown(whole).count("relu/forward") == 6  # among every cell, and not among what changed

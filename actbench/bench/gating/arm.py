@@ -2,7 +2,7 @@
 
 It is run by its path, with the interpreter and the search path of its side, and talks in lines of JSON on stdin and
 stdout. So it stands alone: what it imports of actbench is its own side's, any version that has the public calls. Only
-``make``, which the head alone is asked for, draws data as that version's benchmark does.
+``make``, which a process of head's that nothing is timed in is asked for, draws data as that version's benchmark does.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import gc
 import hashlib
 import inspect
 import json
+import math
 import os
 import platform
 import re
@@ -34,7 +35,16 @@ _VERSIONS = (
     *("torch", "jax", "onnxruntime", "tensorflow", "keras", "scipy", "numexpr"),
 )
 _SYMBOL = re.compile(r"@(?:\"[^\"]*\"|[\w.$-]+)")
+_DECLARED = re.compile(rf"^declare [^@\n]*({_SYMBOL.pattern})", re.M)
 _NUMBERED = re.compile(r"(?:![0-9]+|#[0-9]+)")
+_MISSING = 'c"missing Environment: '
+"""A message of Numba's, with a symbol's name in it."""
+_SIMPLE = (bool, int, float, complex, str, bytes, type(None))
+_ADDRESS = 1 << 32
+_DOCUMENTED = 0x4000000
+"""Of a code object's flags, from Python 3.13 on: its first constant is its docstring."""
+_SETTLES_S = 0.005
+"""How long threads that have ended their work keep their cores busy, where a library does not say."""
 
 
 class Arm:
@@ -44,14 +54,17 @@ class Arm:
         self._call: Call | None = None
         self._result: Any = None
         self._peers: dict[str, Any] = {}
+        self._cpus: list[int] = []
+        self._settles_s = 0.0
+        self._threads, self._defaults = 1, ""
 
     def hello(self, cpus: list[int], files: list[str]) -> Mapping[str, Any]:
         """Declare what the files declare, and take to these CPUs; versions, and every function with its passes."""
         actbench = import_module("actbench")
         # Numba's import takes the longest. Before the sides share one CPU, they do it at the same time.
         import_module("numba")
-        if hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, cpus)
+        self._cpus = cpus
+        _pin(cpus)
         if files:
             registry = import_module("actbench.catalog.registry")
             for path in files:
@@ -94,16 +107,31 @@ class Arm:
         return {"operands": files[: len(operands)], "out": files[len(operands) :], "elements": work.elements}
 
     def load(self, cell: Mapping[str, Any], peer: str | None, made: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Prepare a cell's call over data from files, and call it once; a hash of its values."""
+        """Prepare a cell's call over data from files, and call it once; why a peer has none."""
         self.drop()
+        function, threads = import_module("actbench").get(cell["function"]), cell["threads"]
+        if not peer:  # libraries take to their CPUs when they are imported
+            _pin(self._cpus[-threads:])
         # Private copies of pages that are never written are the very pages that the other side reads.
         operands = [_mapped(file, "c") for file in made["operands"]]
         out = [_mapped(file, "r+") for file in made["out"]]
-        self._call, self._result = (
-            self._peer_call(peer, cell, operands) if peer else _own_call(cell, operands, out)
-        )
-        values = np.asarray(self._result())
-        return {"hash": hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()}
+        self._settles_s = _settles(peer) if threads > 1 else 0.0
+        self._threads = threads
+        self._defaults = repr(getattr(getattr(function, "declaration", None), "defaults", None))
+        if peer:
+            prepared = self._peer_call(peer, cell, operands)
+            if isinstance(prepared, str):
+                return {"missing": prepared}
+            self._call, self._result = prepared.call, prepared.result
+        else:
+            self._call = self._result = _own_call(function, cell, operands, out)
+        self._call()
+        return {}
+
+    def digest(self) -> Mapping[str, Any]:
+        """A hash of the bits of the loaded call's values."""
+        values = np.ascontiguousarray(self._result())
+        return {"hash": hashlib.sha256(values.tobytes()).hexdigest()}
 
     def values(self, path: str) -> Mapping[str, Any]:
         """Save the loaded call's values as float64."""
@@ -113,9 +141,15 @@ class Arm:
     def code(self) -> Mapping[str, Any]:
         """A hash of all that runs in a loaded call: Python code, and compiled code as the compiler left it.
 
-        Two sides of equal versions and equal hashes run the very same code.
+        Two sides of equal versions and equal hashes run the very same code. Nothing where no compiled code was seen.
         """
-        return {"code": _code_of(self._call)} if self._call else {}
+        found = _code_of(self._call) if self._call else []
+        if found and self._threads > 1:
+            # What a team's other threads run, no profile of this one sees.
+            found += [_python(_compiled_source(path)) for path in _sources("actbench.kernels")]
+        if not found:
+            return {"code": None}
+        return {"code": hashlib.sha256("\n".join([self._defaults, *found]).encode()).hexdigest()}
 
     def calibrate(self, slice_ns: int) -> Mapping[str, Any]:
         """How many calls a slice needs."""
@@ -129,7 +163,10 @@ class Arm:
     def time(self, loops: int) -> Mapping[str, Any]:
         """The nanoseconds of so many calls, after one that warms the caches."""
         self._slice(1)
-        return {"ns": self._slice(loops)}
+        ns = self._slice(loops)
+        # The other side must not be timed beside threads that look out for more work.
+        time.sleep(self._settles_s)
+        return {"ns": ns}
 
     def drop(self) -> Mapping[str, Any]:
         """Forget the loaded call and its buffers."""
@@ -145,9 +182,8 @@ class Arm:
             call()
         return time.perf_counter_ns() - start
 
-    def _peer_call(
-        self, name: str, cell: Mapping[str, Any], operands: list[np.ndarray[Any, Any]]
-    ) -> tuple[Call, Call]:
+    def _peer_call(self, name: str, cell: Mapping[str, Any], operands: list[np.ndarray[Any, Any]]) -> Any:
+        """A peer's prepared call, or why it has none."""
         base = import_module("actbench.peers.base")
         if name not in self._peers:
             (self._peers[name],) = import_module("actbench.peers").chosen([name])
@@ -159,20 +195,35 @@ class Arm:
         names = _ORDER[:2] if function.kind == "activation" else _ORDER[2:]
         arrays = dict(zip(names[-len(operands) :], operands, strict=True))
         request = base.Request(cell["function"], cell["pass"], function.declaration.defaults, arrays)
-        prepared = peer.prepare(request)
-        if prepared is None:
-            raise RuntimeError(f"{name} has no such call")
-        return prepared.call, prepared.result
+        try:
+            return peer.prepare(request) or f"{name} has no such call"
+        except base.DifferentFunctionError as error:
+            return str(error)
 
 
 def _own_call(
-    cell: Mapping[str, Any], operands: list[np.ndarray[Any, Any]], out: list[np.ndarray[Any, Any]]
-) -> tuple[Call, Call]:
-    function = import_module("actbench").get(cell["function"])
+    function: Any,
+    cell: Mapping[str, Any],
+    operands: list[np.ndarray[Any, Any]],
+    out: list[np.ndarray[Any, Any]],
+) -> Call:
     call = partial(_method(function, cell["pass"]), *operands, threads=cell["threads"])
-    if out:
-        call = partial(call, out=out[0])
-    return call, call
+    return partial(call, out=out[0]) if out else call
+
+
+def _pin(cpus: list[int]) -> None:
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cpus)
+
+
+def _settles(peer: str | None) -> float:
+    """Seconds after which the threads of a call sleep."""
+    if peer:
+        (found,) = import_module("actbench.peers").chosen([peer])
+        return max(_SETTLES_S, float(found.settles_s))
+    with suppress(ImportError, AttributeError):
+        return float(import_module("actbench.kernels.threads").SETTLES_S)
+    return _SETTLES_S
 
 
 def _method(function: Any, pass_: str) -> Callable[..., Any]:
@@ -186,6 +237,11 @@ def _mapped(file: Mapping[str, Any], mode: Any) -> np.ndarray[Any, Any]:
     two processes of one kernel then differed by 3 to 10 % where three arrays fill three quarters of the second level.
     """
     dtype, shape = _dtype(file["dtype"]), tuple(file["shape"])
+    if mode == "w+" and hasattr(os, "posix_fallocate"):
+        # A page that memory has no room for kills who writes to it; this says so instead.
+        with open(file["path"], "wb") as made:
+            os.posix_fallocate(made.fileno(), 0, max(1, file["offset"] + dtype.itemsize * math.prod(shape)))
+        mode = "r+"
     mapped = np.memmap(file["path"], dtype, mode, offset=file["offset"], shape=shape)
     return np.asarray(mapped)  # a memmap is an array of another class, which kernels do not take at once
 
@@ -203,13 +259,18 @@ def _versions() -> Mapping[str, str]:
     return found
 
 
-def _code_of(call: Call) -> str:
-    """The Python functions that a call goes through, and the modules of the compiled ones that they call."""
+def _code_of(call: Call) -> list[str]:
+    """The Python functions that a call goes through, and the modules of the compiled ones that they call.
+
+    Empty where it calls nothing compiled, and so cannot have been followed to its end.
+    """
     ran: dict[int, Any] = {}
+    told: list[str] = []
 
     def note(frame: Any, event: str, what: Any) -> None:
-        if event == "call":
-            ran.setdefault(id(frame.f_code), frame.f_code)
+        if event == "call" and id(frame.f_code) not in ran:
+            ran[id(frame.f_code)] = frame.f_code
+            told.append(_python(frame.f_code) + _values(frame))
         elif event == "c_call":
             ran.setdefault(id(what), what)
 
@@ -219,19 +280,54 @@ def _code_of(call: Call) -> str:
     finally:
         sys.setprofile(None)
     compiled = _compiled()
-    parts = []
-    for each in ran.values():
-        if inspect.iscode(each):
-            parts.append(_python(each))
-        elif id(each) in compiled:
-            parts.append(_normal(str(compiled[id(each)]._get_module_for_linking())))
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    modules = [_normal(str(compiled[each]._get_module_for_linking())) for each in ran if each in compiled]
+    return [*told, *modules] if modules else []
 
 
 def _python(code: Any) -> str:
-    """A code object without where it stands."""
-    constants = [_python(c) if inspect.iscode(c) else repr(c) for c in code.co_consts]
+    """A code object without where it stands, and without what documents it."""
+    held = code.co_consts
+    if held and isinstance(held[0], str):
+        documented = code.co_flags & _DOCUMENTED if sys.version_info >= (3, 13) else code.co_name[0] != "<"
+        held = held[1:] if documented else held
+    constants = list(map(_constant, held))
     return repr((code.co_name, code.co_code.hex(), code.co_names, code.co_varnames, constants))
+
+
+def _constant(value: Any) -> str:
+    if isinstance(value, frozenset):  # each process has its elements in another order
+        return repr(sorted(map(_constant, value)))
+    if isinstance(value, tuple):
+        return repr(tuple(map(_constant, value)))
+    return _python(value) if inspect.iscode(value) else repr(value)
+
+
+def _values(frame: Any) -> str:
+    """The plain values that a function finds under global names, also in modules, and those it was called with."""
+    names = frame.f_code.co_names
+    found = {name: frame.f_globals[name] for name in names if name in frame.f_globals}
+    for name, module in list(found.items()):
+        if inspect.ismodule(module):
+            found |= {f"{name}.{n}": getattr(module, n) for n in names if n in vars(module)}
+    found |= frame.f_locals
+    return repr(sorted((name, repr(value)) for name, value in found.items() if _plain(value)))
+
+
+def _plain(value: Any) -> bool:
+    """Whether a value is the same in every process; an address is not."""
+    if isinstance(value, tuple):
+        return all(map(_plain, value))
+    return isinstance(value, _SIMPLE) and not (isinstance(value, int) and abs(value) >= _ADDRESS)
+
+
+def _sources(package: str) -> list[str]:
+    """The files of a package's loaded modules."""
+    loaded = [module for name, module in sys.modules.items() if name.startswith(f"{package}.")]
+    return sorted(path for path in (getattr(m, "__file__", None) for m in loaded) if path)
+
+
+def _compiled_source(path: str) -> Any:
+    return compile(Path(path).read_bytes(), "", "exec", dont_inherit=True, optimize=2)
 
 
 def _compiled() -> Mapping[int, Any]:
@@ -243,13 +339,14 @@ def _compiled() -> Mapping[int, Any]:
 
 def _normal(module: str) -> str:
     """A module's text with symbols and attributes in the place of their names, which tell of places and processes."""
-    names: dict[str, str] = {}
+    names = {name: name for name in _DECLARED.findall(module)}  # intrinsics, and what is defined elsewhere
     # Of the attributes those of intrinsics, which name no processor, are written otherwise once they were on disk.
     lines = [
         line
         for line in module.splitlines()
         if not line.startswith((";", "source_filename", "!"))
         and not (line.startswith("attributes") and '"' not in line)
+        and _MISSING not in line
     ]
     text = _SYMBOL.sub(lambda m: names.setdefault(m[0], f"@{len(names)}"), "\n".join(lines))
     return _NUMBERED.sub("", text)

@@ -20,6 +20,8 @@ K = TypeVar("K")
 Verdict = Literal["slower", "faster", "same", "inconclusive"]
 LOOKS = (16, 32)
 """Process pairs after which suspects are judged; each look has an equal part of the error that is allowed."""
+CONFIRM_ROUNDS = 8
+"""Rounds of a pair that confirms."""
 ERROR = 0.05
 """The chance, at most, that a gate in which nothing is slower calls anything slower."""
 SUSPICION = 0.02
@@ -27,6 +29,8 @@ SUSPICION = 0.02
 TOLERATED = 0.01
 """The test's null hypothesis: processes of the very same code differ by as much, and nobody minds."""
 _POWER = 0.8
+_LEAST = 1e-9
+"""In the place of a deviation of nothing."""
 
 
 @dataclass(frozen=True)
@@ -120,11 +124,18 @@ def estimate(values: Sequence[float]) -> Estimate:
 def detectable(pairs: Sequence[Sequence[float]], between: float, rule: Rule) -> float:
     """The slowdown, as a part, that a screened cell is found at in four cases of five.
 
-    Of normal noise: `between` is the deviation of pairs, of all cells; that of rounds is the cell's own. A slowdown
-    is found where the screening suspects it; what is suspected and real, 32 pairs confirm.
+    Of normal noise: `between` is the deviation of pairs, of all cells; that of rounds is the cell's own. A slowdown is
+    found where the screening suspects it and the median of all pairs that confirm reaches what matters.
     """
-    error = sqrt((_within(pairs) ** 2 + between**2) / len(pairs))
-    return max(rule.threshold, exp(rule.suspicious + NormalDist().inv_cdf(_POWER) * error) - 1)
+    screening = sqrt((_within(pairs, len(pairs[0])) ** 2 + between**2) / len(pairs))
+    confirming = sqrt((_within(pairs, CONFIRM_ROUNDS) ** 2 + between**2) * np.pi / 2 / LOOKS[-1])
+    normal, low, high = NormalDist(), 0.0, rule.matters + 10 * (screening + confirming)
+    for _ in range(40):
+        slower = (low + high) / 2
+        seen = normal.cdf((slower - rule.suspicious) / max(screening, _LEAST))
+        sure = normal.cdf((slower - rule.matters) / max(confirming, _LEAST))
+        low, high = (slower, high) if seen * sure < _POWER else (low, slower)
+    return exp(high) - 1
 
 
 def between_pairs(cells: Sequence[Sequence[Sequence[float]]]) -> float:
@@ -133,14 +144,14 @@ def between_pairs(cells: Sequence[Sequence[Sequence[float]]]) -> float:
         return 0.0
     apart = [float(np.median(first)) - float(np.median(second)) for first, second, *_ in cells]
     both = float(np.median(np.abs(apart))) / (NormalDist().inv_cdf(0.75) * sqrt(2))
-    within = float(np.median([_within(pairs) for pairs in cells]))
+    within = float(np.median([_within(pairs, len(pairs[0])) for pairs in cells]))
     return sqrt(max(0.0, both**2 - within**2))
 
 
-def _within(pairs: Sequence[Sequence[float]]) -> float:
-    """The deviation of a pair's median by its rounds: of n normal values it is sqrt(pi / 2 n) of theirs."""
-    deviation = float(np.median([_deviation(rounds) for rounds in pairs]))
-    return deviation * sqrt(np.pi / 2 / len(pairs[0]))
+def _within(pairs: Sequence[Sequence[float]], rounds: int) -> float:
+    """The deviation of the median of so many rounds: of n normal values it is sqrt(pi / 2 n) of theirs."""
+    deviation = float(np.median([_deviation(found) for found in pairs]))
+    return deviation * sqrt(np.pi / 2 / rounds)
 
 
 def _deviation(rounds: Sequence[float]) -> float:

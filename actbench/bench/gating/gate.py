@@ -13,24 +13,29 @@ import numpy as np
 
 from actbench.bench.clock import Timer
 from actbench.bench.gating import decision
-from actbench.bench.gating.decision import LOOKS, Rule, Verdict
-from actbench.bench.gating.pairing import ClockError, Injection, Pair, differs
-from actbench.bench.gating.process import LostSideError, RefusedError
+from actbench.bench.gating.decision import CONFIRM_ROUNDS, LOOKS, Rule, Verdict
+from actbench.bench.gating.pairing import AbsentError, Injection, Pair, differs
+from actbench.bench.gating.process import Process, RefusedError, SideError, begun
 from actbench.bench.gating.record import Judgement
 from actbench.bench.gating.side import Side
 from actbench.bench.plan import Cell
 
-SCREENED, SCREEN_ROUNDS, CONFIRM_ROUNDS = 2, 12, 8
-"""Process pairs that a screening takes, and rounds a pair, there and where suspects are confirmed."""
+SCREENED, SCREEN_ROUNDS = 2, 12
+"""Process pairs that a screening takes, and rounds a pair."""
 CONTROLS = 8
 """Unchanged cells that are measured beside the suspects: what moves them is the machine."""
 FEWEST, MOST = 3, 12
 """Cells of a family whose mean is tested for what no cell shows alone, and so many of them tell it."""
-FAMILY_RULE = Rule(threshold=0.015)
-_SEEMS = log(1.0075)
-"""A family's mean that is confirmed: half of what matters."""
+FAMILY = 0.5
+"""What matters in a family's mean, as a part of the least that matters in its cells; from half on it is suspect."""
 _TRIES = 2
 """A process that dies may have met what kills processes; one that dies again has a reason of its own."""
+_ENOUGH = 0.75
+"""The part of the pairs that were asked for from which on those that were lost are no matter."""
+
+
+class DisturbedError(SideError):
+    """Something on the machine that stopped what was timed."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,7 @@ class Options:
     seed: int = 0
     timeout_s: float = 120.0
     everything: bool = False  # also where both sides run the same code
+    budget_s: float | None = None  # from the first process on
     injection: Injection = field(default_factory=Injection)
 
 
@@ -71,6 +77,9 @@ class Found:
     """What a gate's measurement came to."""
 
     judgements: tuple[Judgement, ...]
+    controls: (
+        int | None
+    )  # cells of unchanged code that were measured beside the suspects; None was asked for without those
     drift: str  # how unchanged code moved; "" where it did not
     pairs: int  # of processes that were started
 
@@ -83,6 +92,7 @@ class _Sample:
     same_code: bool = False
     incorrect: str = ""
     fault: str = ""
+    absent: str = ""
 
 
 @dataclass
@@ -95,8 +105,15 @@ class _Case:
     same_code: bool = False
     incorrect: str = ""
     fault: str = ""
+    absent: str = ""
     screened: list[tuple[float, ...]] = field(default_factory=list)
     confirmed: dict[int, float] = field(default_factory=dict)  # by process pair
+    lost: dict[int, str] = field(default_factory=dict)  # why a pair told nothing
+
+    @property
+    def group(self) -> tuple[str | None, str]:
+        """Whose family it is of."""
+        return self.key.peer, self.family
 
     @property
     def measured(self) -> bool:
@@ -121,7 +138,11 @@ class _Suspicion:
 
 
 class Gate:
-    """Two sides, and how they are measured; ``timer`` tells how long a slice can have lasted."""
+    """Two sides, and how they are measured.
+
+    ``timer`` tells how long a slice can have lasted. ``watch`` begins to look at the machine; what it gives tells in
+    the end what disturbed it, or "".
+    """
 
     def __init__(
         self,
@@ -130,22 +151,39 @@ class Gate:
         options: Options,
         timer: Timer,
         progress: Callable[[Event], None] = lambda event: None,
+        watch: Callable[[], Callable[[], str]] = lambda: lambda: "",
     ) -> None:
         self._sides, self._options, self._timer = (base, head), options, timer
-        self._progress = progress
+        self._progress, self._watch = progress, watch
         self._random = Random(options.seed)
         self._pairs = 0
+        self._maker: Process | None = None
+        self._begun = 0
 
     def start(self) -> Pair:
         """A fresh process pair; raises SideError where a side cannot be imported."""
         self._pairs += 1
         o = self._options
-        return Pair(*self._sides, o.cpus, self._random, o.timeout_s, self._timer)
+        if self._maker is None:
+            self._maker = begun(self._sides[1], o.cpus, self._random, o.timeout_s)
+        return Pair(*self._sides, self._maker, o.cpus, self._random, o.timeout_s, self._timer)
+
+    def close(self) -> None:
+        """End the process that makes data."""
+        if self._maker is not None:
+            self._maker.close()
+            self._maker = None
 
     def run(self, keys: Sequence[Key], rule: Callable[[Key], Rule], family: Callable[[Key], str]) -> Found:
         """Measure and judge the cells of functions that both sides have."""
-        cases = [_Case(key, rule(key), family(key)) for key in keys]
-        self._compile(keys)
+        try:
+            return self._run([_Case(key, rule(key), family(key)) for key in keys])
+        finally:
+            self.close()
+
+    def _run(self, cases: Sequence[_Case]) -> Found:
+        self._begun = self._timer()
+        self._compile([case.key for case in cases])
         self._screen(cases)
         tested = [case for case in cases if case.measured]
         suspicions = [*_seeming(tested), *_families(tested)]
@@ -154,10 +192,10 @@ class Gate:
         between = decision.between_pairs([case.screened for case in tested])
         of_cells = {s.members[0].key: s for s in suspicions if not s.family}
         judgements = [_judgement(case, of_cells.get(case.key), between) for case in cases]
-        slower = {case.family for case in cases if _is_slower(of_cells.get(case.key))}
+        slower = {case.group for case in cases if _is_slower(of_cells.get(case.key))}
         # A family whose mean one of its cells has moved says nothing more.
-        judgements += [_of_family(s) for s in suspicions if s.family and s.family not in slower]
-        return Found(tuple(judgements), _drift(controls), self._pairs)
+        judgements += [_of_family(s) for s in suspicions if s.family and s.members[0].group not in slower]
+        return Found(tuple(judgements), len(controls) if suspicions else None, _drift(controls), self._pairs)
 
     def _compile(self, keys: Sequence[Key]) -> None:
         """Compile before anything is measured, both sides at once: with an empty cache it takes the longest."""
@@ -165,7 +203,7 @@ class Gate:
             dict.fromkeys((k.cell.function, k.cell.pass_, k.cell.dtype) for k in keys if not k.peer)
         )
         # A process that is lost at it is lost again where it is measured, and told of there.
-        with suppress(LostSideError), self.start() as pair:
+        with suppress(SideError), self.start() as pair:
             for i, kernel in enumerate(kernels):
                 self._progress(Event("compile", "/".join(kernel), i, len(kernels)))
                 pair.compile(*kernel)
@@ -178,7 +216,7 @@ class Gate:
                     Event("screen", str(case.key), number * len(wanted) + i + 1, SCREENED * len(wanted))
                 )
                 case.same_code = case.same_code or sample.same_code
-                case.incorrect, case.fault = sample.incorrect, sample.fault
+                case.incorrect, case.fault, case.absent = sample.incorrect, sample.fault, sample.absent
                 if sample.rounds:
                     case.screened.append(sample.rounds)
             wanted = [case for case in wanted if case.screened]
@@ -197,7 +235,11 @@ class Gate:
                     self._progress(Event("confirm", str(case.key), done, (upto - first) * len(cases)))
                     if sample.rounds:
                         case.confirmed[pair] = float(np.median(sample.rounds))
-                    case.fault = case.fault or sample.fault
+                    elif sample.fault:
+                        case.lost[pair] = sample.fault
+            for case in cases:
+                if case.lost and len(case.confirmed) < _ENOUGH * upto:
+                    case.fault = next(iter(case.lost.values()))
             _judge(suspicions, look)
 
     def _turn(self, cases: Sequence[_Case], rounds: int, *, compare: bool) -> Iterator[tuple[_Case, _Sample]]:
@@ -207,18 +249,28 @@ class Gate:
             for case in cases:
                 sample = _Sample()
                 for _ in range(_TRIES):
+                    if self._late():
+                        sample = _Sample(
+                            fault=f"the time that --budget gives, {self._options.budget_s:g} s, is over"
+                        )
+                        break
                     try:
                         pair = pair or self.start()
                         sample = self._sample(pair, case, rounds, compare)
                         break
+                    except AbsentError as error:
+                        sample = _Sample(absent=str(error))
+                        break
                     except RefusedError as error:
                         sample = _Sample(fault=str(error))
                         break
-                    except (LostSideError, ClockError) as error:
+                    except SideError as error:
                         sample = _Sample(fault=str(error))
-                        if pair is not None:
-                            pair.close()
-                        pair = None
+                        if not isinstance(error, DisturbedError):
+                            if pair is not None:
+                                pair.close()
+                            pair = None
+                            self.close()
                 yield case, sample
         finally:
             if pair is not None:
@@ -227,13 +279,27 @@ class Gate:
     def _sample(self, pair: Pair, case: _Case, rounds: int, compare: bool) -> _Sample:
         o, key = self._options, case.key
         loaded = pair.load(key.cell, key.peer, o.slice_ns, o.injection, compare=compare)
-        if differs(key.cell, loaded.difference):
-            return _Sample(
-                incorrect=f"head's values differ from base's by {loaded.difference:.2g} of the largest"
-            )
+        if differs(key.cell, key.peer, loaded.difference):
+            return _Sample(incorrect=_difference(loaded.difference))
         if loaded.same_code and not o.everything:
             return _Sample(same_code=True)
-        return _Sample(tuple(pair.rounds(loaded, rounds)), loaded.same_code)
+        disturbed = self._watch()
+        found = tuple(pair.rounds(loaded, rounds))
+        why = disturbed()
+        if why:
+            raise DisturbedError(why)
+        return _Sample(found, loaded.same_code)
+
+    def _late(self) -> bool:
+        """Whether the time is over."""
+        budget = self._options.budget_s
+        return budget is not None and self._timer() - self._begun > 1e9 * budget
+
+
+def _difference(part: float) -> str:
+    if np.isfinite(part):
+        return f"head's values differ from base's by {part:.2g} of the largest"
+    return "head's values are not base's: of another shape, or not numbers where base's are"
 
 
 def _seeming(tested: Sequence[_Case]) -> Iterator[_Suspicion]:
@@ -247,11 +313,12 @@ def _families(tested: Sequence[_Case]) -> Iterator[_Suspicion]:
     """The families that seem slower on average."""
     groups: dict[tuple[str | None, str], list[_Case]] = {}
     for case in tested:
-        groups.setdefault((case.key.peer, case.family), []).append(case)
+        groups.setdefault(case.group, []).append(case)
     for (_, name), cases in groups.items():
         mean = float(np.mean([decision.middle(case.screened) for case in cases]))
-        if len(cases) >= FEWEST and mean > _SEEMS:
-            yield _Suspicion(tuple(_spread(cases, MOST)), FAMILY_RULE, "slower", name)
+        rule = Rule(FAMILY * min(case.rule.threshold for case in cases))
+        if len(cases) >= FEWEST and mean > log(1 + rule.threshold / 2):
+            yield _Suspicion(tuple(_spread(cases, MOST)), rule, "slower", name)
 
 
 def _spread(cases: Sequence[_Case], most: int) -> list[_Case]:
@@ -271,7 +338,7 @@ def _judge(suspicions: Sequence[_Suspicion], look: int) -> None:
 
 
 def _judgement(case: _Case, suspicion: _Suspicion | None, between: float) -> Judgement:
-    known = Judgement("same", case.key.cell, peer=case.key.peer, threshold=case.rule.threshold)
+    known = Judgement("same", case.key.cell, case.family, peer=case.key.peer, threshold=case.rule.threshold)
     if case.incorrect:
         return replace(known, outcome="incorrect", reason=case.incorrect)
     if case.measured:
@@ -285,13 +352,17 @@ def _judgement(case: _Case, suspicion: _Suspicion | None, between: float) -> Jud
     values = suspicion.values if suspicion else []
     if values:
         known = replace(known, ratio=decision.estimate(values), confirmed=tuple(round(v, 5) for v in values))
+    if case.absent:
+        return replace(known, outcome="absent", reason=case.absent)
     if case.fault:
         return replace(known, outcome="inconclusive", reason=case.fault)
     if not case.measured:
         return replace(known, outcome="unchanged", reason="both sides run the same code")
     if suspicion and suspicion.verdict:
         return replace(known, outcome=suspicion.verdict, reason=_evidence(suspicion))
-    return known
+    return replace(
+        known, reason=f"no suspect: {100 * np.expm1(decision.middle(case.screened)):+.1f} % when screened"
+    )
 
 
 def _is_slower(s: _Suspicion | None) -> bool:
@@ -319,7 +390,8 @@ def _evidence(s: _Suspicion) -> str:
 
 def _drift(controls: Sequence[_Case]) -> str:
     """How unchanged code moved, where it surely did."""
-    known = [case for case in controls if case.confirmed]
+    most = max((len(case.confirmed) for case in controls), default=0)
+    known = [case for case in controls if case.confirmed and len(case.confirmed) >= _ENOUGH * most]
     if not known:
         return ""
     values = _Suspicion(tuple(known), Rule(), "same").values

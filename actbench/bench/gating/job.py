@@ -7,25 +7,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from random import Random
 from typing import Any
 
 from actbench.bench.clock import Timer
-from actbench.bench.config import Config
+from actbench.bench.config import Config, holds
 from actbench.bench.gating.decision import Rule
 from actbench.bench.gating.gate import Event, Gate, Key, Options
-from actbench.bench.gating.pairing import Injection, Pair
+from actbench.bench.gating.pairing import Injection
+from actbench.bench.gating.process import describe
 from actbench.bench.gating.record import Judgement, Outcome, Report, Version
-from actbench.bench.gating.side import INSTALLED, Side, other_needs
+from actbench.bench.gating.side import INSTALLED, Side
 from actbench.bench.machine import Machine, this_machine
 from actbench.bench.plan import Cell, expand
 from actbench.bench.system import SYSTEM, System, usable_cpus
 from actbench.bench.watch import Interval, grown, moment
-from actbench.catalog.errors import UsageError
+from actbench.catalog.errors import ActbenchError, UsageError
 from actbench.peers.base import PASSES as COMPARED
 
 STOLEN = 0.02
 """The part of the CPUs' time that a hypervisor may give to others before a slowdown is no longer believed."""
+
+_UNUSED = ("against", "cache", "rounds", "roofline", "output")
+"""What a configuration says of runs alone."""
 
 
 @dataclass(frozen=True)
@@ -59,19 +62,23 @@ def run(
     Raises SideError where a side cannot be imported, UsageError where no cell is left.
     """
     begun = timer()
-    created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    usable = sorted(usable_cpus())
-    # The last ones: what else runs on a machine prefers the first, and the gate itself needs one of its own.
-    cpus = tuple(usable[-max(config.threads) :])
-    with Pair(base, head, cpus, Random(config.seed), config.timeout, timer) as pair:
-        described = pair.described
+    cpus = _cpus(config)
+    described = describe([base, head], cpus, config.timeout)
     sides = {name: _known(found) for name, found in described.items()}
     keys, lone = _plan(sides["base"], sides["head"], config, names, peers)
+    families = {f.name: f.family for side in ("base", "head") for f in sides[side].values()}
+    _check_thresholds(config, families)
     injection = inject([key.cell for key in keys])
-    options = Options(1e9 * config.slice, cpus, config.seed, config.timeout, everything, injection)
-    gate = Gate(base, head, options, timer, progress)
+    options = Options(
+        1e9 * config.slice, cpus, config.seed, config.timeout, everything, config.budget, injection
+    )
     before = moment(system, timer, own)
-    families = {f.name: f.family for f in sides["head"].values()}
+
+    def watch() -> Callable[[], str]:
+        begun = moment(system, timer, own)
+        return lambda: _stopped(Interval(begun, moment(system, timer, own), cpus))
+
+    gate = Gate(base, head, options, timer, progress, watch)
     found = gate.run(
         keys,
         lambda key: Rule(config.threshold_of(key.cell.function, families)),
@@ -80,18 +87,69 @@ def run(
     watched = Interval(before, moment(system, timer, own), cpus)
     return Report(
         command=command,
-        created=created,
+        created=_now(),
         seconds=round((timer() - begun) / 1e9, 1),
         machine=machine or this_machine(),
         base=Version(base.label, described["base"]["versions"]),
         head=Version(head.label, described["head"]["versions"]),
-        config={"function": list(names), **config.record(), "threshold": dict(config.threshold)},
+        config=_recorded(config, names),
         judgements=(*found.judgements, *lone),
-        disturbed=tuple(filter(None, (found.drift, *_disturbances(watched)))),
-        notes=tuple(filter(None, [other_needs(base, head)])),
+        disturbed=tuple(filter(None, (found.drift, _stolen(watched)))),
+        controls=found.controls,
         pairs=found.pairs,
         injected=tuple(sorted(injection.cells)),
     )
+
+
+def failed(
+    error: ActbenchError,
+    labels: tuple[str, str],
+    config: Config,
+    names: Sequence[str],
+    *,
+    command: str,
+    machine: Machine | None = None,
+) -> Report:
+    """The report of a gate that measured nothing, because a side cannot be built or imported."""
+    return Report(
+        command=command,
+        created=_now(),
+        seconds=0.0,
+        machine=machine or this_machine(),
+        base=Version(labels[0], {}),
+        head=Version(labels[1], {}),
+        config=_recorded(config, names),
+        judgements=(),
+        fault=str(error),
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _recorded(config: Config, names: Sequence[str]) -> Mapping[str, Any]:
+    """What of a configuration a gate goes by."""
+    used = {key: value for key, value in config.record().items() if key not in _UNUSED}
+    return {"function": list(names), **used, "threshold": dict(config.threshold)}
+
+
+def _cpus(config: Config) -> tuple[int, ...]:
+    """The CPUs that both sides run on; raises UsageError where a thread would have none."""
+    usable = sorted(usable_cpus())
+    most = max(config.threads)
+    if most > len(usable):
+        raise UsageError(f"--threads {most}: there are {len(usable)} CPUs to use")
+    # The last ones: what else runs on a machine prefers the first, and the gate itself needs one of its own.
+    return tuple(usable[-most:])
+
+
+def _check_thresholds(config: Config, families: Mapping[str, str]) -> None:
+    """Raise UsageError for a threshold of what neither side has: a slip of the pen would go unseen."""
+    for pattern in config.threshold:
+        if not any(holds(pattern, name, families) for name in families):
+            known = ", ".join(sorted({f"@{family}" for family in families.values()}))
+            raise UsageError(f"threshold: neither side has a function of {pattern!r}; families are {known}")
 
 
 def _known(described: Mapping[str, Any]) -> Mapping[str, Known]:
@@ -113,6 +171,8 @@ def _plan(
     nowhere = [name for name in wanted if name not in head and name not in base]
     if nowhere:
         raise UsageError(f"neither side has a function {nowhere[0]!r}")
+    if "cold" in config.caches:
+        raise UsageError("cache = cold: a gate measures warm caches alone")
     cells = {
         which: {cell.key: cell for cell in _cells([side[name] for name in wanted if name in side], config)}
         for which, side in (("base", base), ("head", head))
@@ -126,6 +186,8 @@ def _plan(
         keys = [Key(cell, peer) for peer in peers for cell in both if cell.pass_ in COMPARED]
     else:
         keys = [Key(cell) for cell in both]
+    if not keys and not alone:
+        raise UsageError(f"no cell is left: {', '.join(config.passes)} of {', '.join(wanted)}")
     return keys, alone
 
 
@@ -144,23 +206,26 @@ def _cells(functions: Sequence[Known], config: Config) -> tuple[Cell, ...]:
     return expand(functions, config.model_copy(update={"against": ()})).cells if functions else ()
 
 
-def _disturbances(watched: Interval) -> list[str]:
-    """What the machine's counters say against believing in a slowdown."""
-    found = []
+def _stolen(watched: Interval) -> str:
+    """What the machine's counters say against believing in any slowdown."""
     if watched.stolen is not None and watched.stolen > STOLEN:
-        found.append(f"the hypervisor gave {100 * watched.stolen:.1f} % of the CPUs' time to others")
-    stopped = grown(watched.before.throttled, watched.after.throttled)
-    if stopped:
-        found.append(f"a CPU quota stopped the processes {stopped} times")
+        return f"the hypervisor gave {100 * watched.stolen:.1f} % of the CPUs' time to others"
+    return ""
+
+
+def _stopped(watched: Interval) -> str:
+    """What they say against a single sample."""
+    if grown(watched.before.throttled, watched.after.throttled):
+        return "a CPU quota stopped the processes while they were timed"
     if watched.hot:
-        found.append(f"a CPU was throttled for heat {watched.hot} times")
-    return found
+        return "a CPU was throttled for heat while it was timed"
+    return ""
 
 
 def sources(
-    base: str | None, head: str | None, base_python: str | None, tree: Path | None
+    base: str | None, head: str | None, base_python: str | None, project: Path | None
 ) -> tuple[str, str]:
     """What base and head are taken from: of what the user did not say, the most likely."""
     if base is None and base_python is None:
         raise UsageError("--base REV, WHEEL or DIR, or --base-python PYTHON: what is the head compared with?")
-    return base or INSTALLED, head or (str(tree) if tree and base else INSTALLED)
+    return base or INSTALLED, head or (str(project) if project and base else INSTALLED)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -14,20 +16,26 @@ from typing import Any, Self
 import numpy as np
 
 from actbench.bench.clock import Timer
-from actbench.bench.contenders import difference
+from actbench.bench.contenders import EXPLAINED, difference
 from actbench.bench.gating.process import Process, RefusedError, SideError
 from actbench.bench.gating.side import Side
 from actbench.bench.plan import Cell
 
 _MEMORY = Path("/dev/shm")
 """Files that no disk is behind: nothing is written back while their pages are timed."""
+_ROOM = 1 << 30
+"""Bytes that must be free in memory's folder; a container's of 64 MiB holds no large cell."""
 _COMPILED_BY = ("python", "numba", "llvmlite", "numpy")
-_EXPLAINED = {"float64": 1e-9, "float32": 1e-4, "float16": 4e-3, "bfloat16": 3e-2}
-"""The largest difference, as a part of the largest value, that is another rounding and no other function."""
+_ROUNDED = {"float64": 1e-9, "float32": 1e-4, "float16": 4e-3, "bfloat16": 3e-2}
+"""The largest difference of ours, as a part of the largest value, that is another rounding and no other function."""
 
 
 class ClockError(SideError):
     """A slice that cannot have lasted as long as the clock says."""
+
+
+class AbsentError(SideError):
+    """A call that the libraries of both sides lack."""
 
 
 @dataclass(frozen=True)
@@ -61,23 +69,33 @@ class Injection:
 
 
 class Pair:
-    """A fresh process of each side; a context that ends both."""
+    """A fresh process of each side, and where ``maker`` lays their data; a context that ends both."""
 
     def __init__(
-        self, base: Side, head: Side, cpus: Sequence[int], random: Random, timeout_s: float, timer: Timer
+        self,
+        base: Side,
+        head: Side,
+        maker: Process,
+        cpus: Sequence[int],
+        random: Random,
+        timeout_s: float,
+        timer: Timer,
     ) -> None:
-        self._random, self._timer = random, timer
+        self._random, self._timer, self._maker = random, timer, maker
         self._stack = ExitStack()
-        folder = tempfile.TemporaryDirectory(prefix="actbench-", dir=_MEMORY if _MEMORY.is_dir() else None)
-        self._folder = Path(self._stack.enter_context(folder))
         sides = [base, head]
         random.shuffle(sides)  # whichever comes first may get the better pages
         try:
+            folder = tempfile.TemporaryDirectory(prefix=f"actbench-{os.getpid()}-", dir=_memory())
+            self._folder = Path(self._stack.enter_context(folder))
             started = {s.name: self._stack.enter_context(Process(s, cpus, random, timeout_s)) for s in sides}
             self.base, self.head = started[base.name], started[head.name]
             for process in started.values():
                 process.begin()
             self.described = {name: process.begun() for name, process in started.items()}
+        except OSError as error:
+            self._stack.close()
+            raise SideError(f"no processes can be started: {error.strerror or error}") from error
         except BaseException:
             self._stack.close()
             raise
@@ -107,7 +125,8 @@ class Pair:
     ) -> Loaded:
         """Give both processes the same fresh data of a cell, and find how many calls fill a slice.
 
-        Values and code are compared if asked for. Raises RefusedError for what a side raises.
+        Values and code are compared if asked for. Raises RefusedError for what a side raises, AbsentError for a call
+        that neither side's library has.
         """
         asked = {
             "function": cell.function,
@@ -117,16 +136,23 @@ class Pair:
             "threads": cell.threads,
         }
         seed, offset = self._random.randrange(2**31), self._random.randrange(4096)
-        both = self.base, self.head
+        both = self._random.sample((self.base, self.head), 2)
         for process in both:
             process.ask("drop")  # what it has mapped is written anew
-        made = self.head.ask("make", cell=asked, seed=seed, folder=str(self._folder), offset=offset)
-        hashes = [p.ask("load", cell=asked, peer=peer, made=made) for p in both]
+        made = self._maker.ask("make", cell=asked, seed=seed, folder=str(self._folder), offset=offset)
+        missing = {p.side.name: p.ask("load", cell=asked, peer=peer, made=made).get("missing") for p in both}
+        if all(missing.values()):
+            raise AbsentError(f"on neither side: {missing['head']}")
+        for name, why in missing.items():
+            if why:
+                raise RefusedError(name, why)
         apart, same = 0.0, False
         if compare:
-            if hashes[0]["hash"] != hashes[1]["hash"]:
+            one, other = (p.ask("digest")["hash"] for p in both)
+            if one != other:
                 apart = self._apart()
-            same = not peer and self._same(self.base.ask("code"), self.head.ask("code"))
+            else:
+                same = not peer and self._same(self.base.ask("code"), self.head.ask("code"))
         loops = max(p.ask("calibrate", slice_ns=int(slice_ns))["loops"] for p in both)
         return Loaded(injection.loops(cell, loops), same, apart)
 
@@ -155,6 +181,7 @@ class Pair:
             path = str(self._folder / f"{process.side.name}.npy")
             process.ask("values", path=path)
             found.append(np.load(path))
+            os.unlink(path)
         return difference(found[1], found[0])
 
     def _same(self, base: Mapping[str, Any], head: Mapping[str, Any]) -> bool:
@@ -162,9 +189,15 @@ class Pair:
             [self.described[p.side.name]["versions"].get(name) for name in _COMPILED_BY]
             for p in (self.base, self.head)
         )
-        return before == after and base["code"] == head["code"]
+        return before == after and base["code"] is not None and base["code"] == head["code"]
 
 
-def differs(cell: Cell, apart: float) -> bool:
-    """Whether values so far apart are another function's."""
-    return not apart <= _EXPLAINED[cell.dtype]
+def differs(cell: Cell, peer: str | None, apart: float) -> bool:
+    """Whether values so far apart are another function's; libraries are allowed what they are as contenders."""
+    return not apart <= (EXPLAINED if peer else _ROUNDED)[cell.dtype]
+
+
+def _memory() -> Path | None:
+    """The folder that is memory, where it has room; None stands for that of temporary files."""
+    usable = _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK)
+    return _MEMORY if usable and shutil.disk_usage(_MEMORY).free >= _ROOM else None

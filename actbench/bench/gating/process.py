@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import selectors
+import queue
 import signal
 import subprocess
+import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from random import Random
 from typing import Any, Self
 
-from actbench.bench.gating.side import Side
+from actbench.bench.gating.side import Side, cleaned
 from actbench.catalog.errors import ActbenchError
 
 _ARM = Path(__file__).with_name("arm.py")
@@ -38,8 +40,8 @@ class RefusedError(SideError):
     """What a side's code raised when it was called."""
 
     def __init__(self, side: str, said: str) -> None:
-        super().__init__(f"{side}: {said}")
-        self.said = said
+        super().__init__(f"{side}: {cleaned(said)}")
+        self.said = cleaned(said)
 
 
 class Process:
@@ -48,36 +50,44 @@ class Process:
     def __init__(self, side: Side, cpus: Sequence[int], random: Random, timeout_s: float) -> None:
         self.side, self._cpus, self._timeout_s = side, list(cpus), timeout_s
         self._told = tempfile.TemporaryFile()  # noqa: SIM115  (closed in __exit__)
-        inherited = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+        inherited = dict(os.environ)
+        # What this interpreter finds by it, the same one finds there too, behind the side's own.
+        beside = [inherited.pop("PYTHONPATH", "")] if side.python == sys.executable else []
+        inherited.pop("PYTHONPATH", None)
         threads = {name: str(len(cpus)) for name in _THREADS}
         own = {
-            "PYTHONPATH": os.pathsep.join(side.paths),
+            "PYTHONPATH": os.pathsep.join(filter(None, [*side.paths, *beside])),
             "ACTBENCH_CACHE_DIR": str(side.cache),
             "ACTBENCH_PADDING": "x" * random.randrange(_PADDING),
         }
         try:
             self._process = subprocess.Popen(
-                [side.python, str(_ARM)],
+                [side.python, "-P", str(_ARM)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._told,
                 env=inherited | threads | own,
+                start_new_session=True,
             )
         except OSError as error:
             self._told.close()
             raise SideError(f"{side.name}: cannot run {side.python}: {error.strerror or error}") from error
-        self._answers = selectors.DefaultSelector()
-        assert self._process.stdout is not None
-        self._answers.register(self._process.stdout, selectors.EVENT_READ)
-        self._read = b""
+        self._answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        threading.Thread(target=self._read, daemon=True).start()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End it, with what libraries have started in it."""
+        if os.name == "posix":
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
         self._process.wait()
-        self._answers.close()
         for pipe in (self._process.stdin, self._process.stdout, self._told):
             if pipe is not None:
                 with suppress(BrokenPipeError):
@@ -121,16 +131,21 @@ class Process:
         return answer
 
     def _line(self) -> bytes:
-        assert self._process.stdout is not None
-        while b"\n" not in self._read:
-            if not self._answers.select(self._timeout_s):
-                raise LostSideError(f"{self.side.name} gave no answer in {self._timeout_s:g} s")
-            part = os.read(self._process.stdout.fileno(), 2**16)
-            if not part:
-                raise EOFError
-            self._read += part
-        line, _, self._read = self._read.partition(b"\n")
+        try:
+            line = self._answers.get(timeout=self._timeout_s)
+        except queue.Empty:
+            raise LostSideError(f"{self.side.name} gave no answer in {self._timeout_s:g} s") from None
+        if not line:
+            raise EOFError
         return line
+
+    def _read(self) -> None:
+        """Pass lines on as they come, and at the end an empty one."""
+        assert self._process.stdout is not None
+        with suppress(ValueError, OSError):  # closed by who ends the process
+            for line in self._process.stdout:
+                self._answers.put(line)
+        self._answers.put(b"")
 
     def _ending(self) -> str:
         """How the process ended, and the last that it said."""
@@ -142,4 +157,25 @@ class Process:
         lines = self._told.read().decode(errors="replace").split("\n")
         last = next((line.strip() for line in reversed(lines) if line.strip()), "")
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        return f"{how}: {last}" if last else how
+        return f"{how}: {cleaned(last)}" if last else how
+
+
+def begun(side: Side, cpus: Sequence[int], random: Random, timeout_s: float) -> Process:
+    """A process that has imported its side; raises SideError where it cannot."""
+    process = Process(side, cpus, random, timeout_s)
+    try:
+        process.begin()
+        process.begun()
+    except BaseException:
+        process.close()
+        raise
+    return process
+
+
+def describe(sides: Sequence[Side], cpus: Sequence[int], timeout_s: float) -> Mapping[str, Mapping[str, Any]]:
+    """Each side's versions and functions, by its name; raises SideError where one cannot be imported."""
+    with ExitStack() as stack:
+        started = [stack.enter_context(Process(side, cpus, Random(0), timeout_s)) for side in sides]
+        for process in started:
+            process.begin()
+        return {process.side.name: process.begun() for process in started}

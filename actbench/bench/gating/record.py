@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -18,11 +18,10 @@ from actbench.catalog.errors import InputFileError
 from actbench.files import text_of
 
 SCHEMA = 1
-Outcome = Literal["slower", "incorrect", "inconclusive", "faster", "same", "unchanged", "added", "removed"]
-OUTCOMES: tuple[Outcome, ...] = (
-    *("slower", "incorrect", "inconclusive", "faster"),
-    *("same", "unchanged", "added", "removed"),
-)
+Outcome = Literal[
+    "slower", "incorrect", "inconclusive", "faster", "same", "unchanged", "added", "removed", "absent"
+]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 """What a cell may come to, what a reader must know first."""
 EXIT: Mapping[str, int] = {"red": 1, "inconclusive": 3, "green": 0}
 
@@ -35,7 +34,7 @@ class Judgement:
 
     outcome: Outcome
     cell: Cell | None = None
-    family: str = ""  # where it is no cell's
+    family: str = ""  # the cell's, or what is judged itself
     peer: str | None = None
     reason: str = ""
     ratio: Estimate | None = None  # head's time by base's
@@ -75,8 +74,11 @@ class Report:
     head: Version
     config: Mapping[str, Any]
     judgements: tuple[Judgement, ...]
-    disturbed: tuple[str, ...] = ()  # why nothing red can be believed
-    notes: tuple[str, ...] = ()
+    fault: str = ""  # why nothing was measured
+    disturbed: tuple[str, ...] = ()  # why nothing slower can be believed
+    controls: int | None = (
+        None  # cells of unchanged code that stood beside the suspects; None without suspects
+    )
     pairs: int = 0  # process pairs that were started
     injected: tuple[str, ...] = ()  # cells in which head was given extra work
     schema: int = field(default=SCHEMA)
@@ -84,12 +86,14 @@ class Report:
     @property
     def verdict(self) -> Literal["red", "inconclusive", "green"]:
         """Of the whole: a wrong value is red on any machine, a slow one only on a sound one."""
-        found = {j.outcome for j in self.judgements}
-        if "incorrect" in found:
+        if any(map(self.failed, self.judgements)):
             return "red"
-        if "slower" in found:
-            return "inconclusive" if self.disturbed else "red"
-        return "inconclusive" if "inconclusive" in found else "green"
+        doubtful = any(j.outcome in ("slower", "inconclusive") for j in self.judgements)
+        return "inconclusive" if self.fault or doubtful else "green"
+
+    def failed(self, judgement: Judgement) -> bool:
+        """Whether a judgement makes the whole red: other values, and what is slower on an undisturbed machine."""
+        return judgement.outcome == "incorrect" or (judgement.outcome == "slower" and not self.disturbed)
 
     @property
     def exit_code(self) -> int:

@@ -13,6 +13,7 @@ from pydantic import ConfigDict
 
 from actbench.bench.config import Config
 from actbench.bench.gating import job
+from actbench.bench.gating.decision import CONFIRM_ROUNDS
 from actbench.bench.gating.gate import Event
 from actbench.bench.gating.pairing import Injection
 from actbench.bench.gating.record import Outcome, Report
@@ -33,12 +34,15 @@ class Trial:
     injected: float
     verdict: Literal["red", "inconclusive", "green"]
     slowed: Mapping[str, Outcome]  # the cells with extra work, and what the gate said of them
-    false: tuple[str, ...]  # cells without it, and families, that were called slower
+    false: tuple[str, ...]  # what was called slower or incorrect without it; a family has what its cells have
     cells: int
     seconds: float
     disturbed: tuple[str, ...] = ()
+    detectable: Mapping[str, float] = field(
+        default_factory=dict
+    )  # of every cell that was measured, as a part
     pairs: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    """The medians of the screened pairs of every cell without extra work: logarithms of ratios."""
+    """Of the screened pairs of every cell without extra work, the medians of as many rounds as confirm: logarithms."""
 
     @property
     def caught(self) -> bool:
@@ -47,9 +51,8 @@ class Trial:
 
     @property
     def false_alarm(self) -> bool:
-        """Whether the gate went red for what had no extra work; a family is slower with the cell that it holds."""
-        others = [key for key in self.false if not self.slowed or not key.startswith("@")]
-        return self.verdict == "red" and bool(others)
+        """Whether the gate went red for what had no extra work."""
+        return self.verdict == "red" and bool(self.false)
 
 
 @dataclass(frozen=True)
@@ -110,16 +113,18 @@ def trials(
 def _trial(part: float, report: Report) -> Trial:
     slowed = set(report.injected)
     outcomes = {j.key: j.outcome for j in report.judgements}
+    known = slowed | {f"@{j.family}" for j in report.judgements if j.key in slowed}
     return Trial(
         injected=part,
         verdict=report.verdict,
         slowed={key: outcomes[key] for key in sorted(slowed)},
-        false=tuple(j.key for j in report.judgements if j.outcome == "slower" and j.key not in slowed),
+        false=tuple(j.key for j in report.judgements if report.failed(j) and j.key not in known),
         cells=sum(j.cell is not None for j in report.judgements),
         seconds=report.seconds,
         disturbed=report.disturbed,
+        detectable={j.key: round(j.detectable, 4) for j in report.judgements if j.detectable is not None},
         pairs={
-            j.key: tuple(round(median(rounds), 5) for rounds in j.screened)
+            j.key: tuple(round(median(rounds[:CONFIRM_ROUNDS]), 5) for rounds in j.screened)
             for j in report.judgements
             if j.screened and j.key not in slowed
         },

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import io
+import os
+import re
 import subprocess
 import sys
-import tarfile
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from actbench.catalog.errors import ActbenchError, UsageError
+from actbench.catalog.errors import ActbenchError, InputFileError, UsageError
 from actbench.kernels.compiler import cache_directory
 
 INSTALLED = "installed"
 """The source that takes the code as the interpreter has it installed."""
-_PACKAGE = "actbench"
+PACKAGE = "actbench"
+_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_LONGEST = 200
+_BUILT = ("project", "build-system")
+"""The tables of a pyproject.toml that can be built; one without them only configures tools."""
 
 
 class BuildError(ActbenchError):
@@ -39,17 +44,42 @@ class Side:
     tree: Path | None = None  # of a project; none of a wheel and of what is installed
 
 
+def cleaned(text: str) -> str:
+    """Foreign words as one short line of printable characters, for any kind of report."""
+    line = " ".join(_COLOURS.sub("", text).split())
+    line = "".join(c if c.isprintable() else "?" for c in line)
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."
+
+
 def working_tree(folder: Path) -> Path | None:
     """The top of the git repository that a folder lies in; None outside of one."""
     found = _git(folder, "rev-parse", "--show-toplevel")
     return Path(found.stdout.decode().strip()) if found.returncode == 0 else None
 
 
-def side(name: str, source: str, python: str, files: Sequence[Path], scratch: Path) -> Side:
+def project_folder(folder: Path) -> Path | None:
+    """The nearest folder from here upwards that holds a project, within its git repository.
+
+    The top of the repository where none does; None outside of both.
+    """
+    top = working_tree(folder)
+    for each in (folder, *folder.parents):
+        if any((each / file).is_file() for file in ("pyproject.toml", "setup.py", f"{PACKAGE}/__init__.py")):
+            return each
+        if each == top:
+            break
+    return top
+
+
+def side(
+    name: str, source: str, python: str, files: Sequence[Path], scratch: Path, project: Path | None = None
+) -> Side:
     """A side from what the user calls its code: a git revision, a wheel, a directory, or INSTALLED.
 
-    `files` are the user's declarations as the head has them; a side that is a tree has its own. Raises UsageError for
-    a source that is none of these, BuildError where it cannot be built.
+    `files` are the user's declarations as the head has them; a side that is a tree has its own, where they lie in it
+    as in the `project`, by default the one around this folder. Raises UsageError for a source that is none of these
+    and for one that holds nothing that could be measured, InputFileError for a wheel that is not there, BuildError
+    where it cannot be built.
     """
     folder = scratch / name
     folder.mkdir(parents=True)
@@ -59,87 +89,103 @@ def side(name: str, source: str, python: str, files: Sequence[Path], scratch: Pa
         return Side(name, f"as installed for {python}", python, (), own, _cache(name, python))
     if path.suffix == ".whl":
         if not path.is_file():
-            raise UsageError(f"--{name}: there is no wheel {source}")
+            raise InputFileError(f"--{name}: there is no wheel {source}")
         return Side(name, path.name, python, _installed(name, path, python, folder), own, _cache(name, path))
-    top = path.resolve() if path.is_dir() else working_tree(Path.cwd())
-    if top is None:
-        raise UsageError(
-            f"--{name} {source} is no wheel and no directory, and this folder is in no git repository"
-        )
-    tree, label = (top, str(top)) if path.is_dir() else _checked_out(name, source, top, folder / "tree")
+    here = Path.cwd().resolve()
+    project = project or project_folder(here) or here
+    if path.is_dir():
+        tree = path.resolve()
+        label, cached = str(tree), tree
+    else:
+        top = working_tree(here)
+        if top is None:
+            why = _last(_git(here, "rev-parse").stderr)
+            raise UsageError(f"--{name} {source} is no wheel and no directory, and no revision: {why}")
+        label = _check_out(name, source, top, folder / "tree")
+        tree, cached = folder / "tree" / project.relative_to(top), project
     paths = _paths(name, tree, python, folder)
-    return Side(name, label, python, paths, _moved(files, tree), _cache(name, top), tree)
+    around = working_tree(project) or project
+    if not paths and not any(file.resolve().is_relative_to(around) for file in files):
+        hint = (
+            "; if a revision is meant, write refs/heads/..."
+            if path.is_dir() and not path.is_absolute()
+            else ""
+        )
+        raise UsageError(
+            f"--{name} {source} holds neither actbench nor a project nor a --from file of it{hint}"
+        )
+    return Side(name, label, python, paths, _moved(files, project, tree), _cache(name, cached), tree)
 
 
-def other_needs(base: Side, head: Side) -> str:
-    """What a reader must know where the sides' projects need other packages, but one interpreter runs both."""
-    if base.tree is None or head.tree is None or base.python != head.python:
-        return ""
-    before, after = dependencies(base.tree), dependencies(head.tree)
-    changed = ", ".join(sorted(after - before) or sorted(before - after))
-    return (
-        f"dependencies changed ({changed}): both ran with head's, --base-python measures base's"
-        if changed
-        else ""
-    )
-
-
-def dependencies(tree: Path) -> frozenset[str]:
-    """What a project says it needs, as far as its pyproject.toml tells."""
+def pyproject(tree: Path) -> Mapping[str, Any]:
+    """A project's own description; empty where there is none, or it cannot be read."""
     try:
-        project = tomllib.loads((tree / "pyproject.toml").read_text("utf-8"))["project"]
-        return frozenset(map(str, project.get("dependencies", ())))
-    except (OSError, KeyError, AttributeError, tomllib.TOMLDecodeError, UnicodeDecodeError):
-        return frozenset()
+        return tomllib.loads((tree / "pyproject.toml").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
 
 
-def _checked_out(name: str, revision: str, top: Path, tree: Path) -> tuple[Path, str]:
-    """Lay a revision's files into a new folder; that, and the revision with its commit."""
-    commit = _git(top, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
-    if commit.returncode:
+def run_python(name: str, python: str, told: str, *arguments: str) -> None:
+    """Run a part of building a side; ``told`` is what a reader sees of it; raises BuildError."""
+    # A project may take its version from git; the files of a revision lie outside of it.
+    environment = {"SETUPTOOLS_SCM_PRETEND_VERSION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"} | os.environ
+    done = subprocess.run([python, *arguments], capture_output=True, env=environment)
+    if done.returncode:
+        raise BuildError(f"{name} does not build: {told}: {_last(done.stderr)}")
+
+
+def _check_out(name: str, revision: str, top: Path, tree: Path) -> str:
+    """Lay a revision's files into a new folder; the revision with its commit.
+
+    As with ``git diff``, REV... is where this branch left that revision.
+    """
+    asked = revision.removesuffix("...")
+    commit = (
+        _git(top, "rev-parse", "--verify", "--quiet", f"{asked}^{{commit}}") if asked[:1] != "-" else None
+    )
+    if commit and not commit.returncode and asked != revision:
+        commit = _git(top, "merge-base", commit.stdout.decode().strip(), "HEAD")
+    if commit is None or commit.returncode:
         shallow = _git(top, "rev-parse", "--is-shallow-repository").stdout.strip() == b"true"
         hint = (
             ": this clone is shallow, fetch more of it (in GitHub Actions: fetch-depth: 0)" if shallow else ""
         )
         raise UsageError(f"--{name} {revision} is no revision of {top}, no wheel and no directory{hint}")
     sha = commit.stdout.decode().strip()
-    packed = _git(top, "archive", "--format=tar", sha)
-    if packed.returncode:
-        raise BuildError(f"{name} cannot be checked out: {_last(packed.stderr)}")
-    with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
-        archive.extractall(tree, filter="data")
-    return tree, sha[:12] if sha.startswith(revision) else f"{revision} ({sha[:12]})"
+    # By an index of its own, which leaves the repository as it is; links and filters of files are git's to know.
+    index = {"GIT_INDEX_FILE": str(tree.with_name("index"))}
+    tree.mkdir()
+    for step in (("read-tree", sha), ("checkout-index", "--all", f"--prefix={tree}{os.sep}")):
+        done = _git(top, *step, environment=index)
+        if done.returncode:
+            raise BuildError(f"{name} cannot be checked out: {_last(done.stderr)}")
+    return sha[:12] if sha.startswith(revision) else f"{revision} ({sha[:12]})"
 
 
 def _paths(name: str, tree: Path, python: str, folder: Path) -> tuple[str, ...]:
     """Where a tree's code is found: in the tree where it is ours, installed beside it where it is another project."""
-    if (tree / _PACKAGE / "__init__.py").is_file():
+    if (tree / PACKAGE / "__init__.py").is_file():
         return (str(tree),)
-    built = any((tree / file).is_file() for file in ("pyproject.toml", "setup.py"))
+    built = any(table in pyproject(tree) for table in _BUILT) or (tree / "setup.py").is_file()
     return _installed(name, tree, python, folder) if built else ()
 
 
 def _installed(name: str, what: Path, python: str, folder: Path) -> tuple[str, ...]:
     """Install a wheel or a project, but not what it needs, into a folder of its own."""
-    target = folder / "site"
-    options = ("--no-deps", "--quiet", "--disable-pip-version-check", "--target", str(target))
-    done = subprocess.run([python, "-m", "pip", "install", *options, str(what)], capture_output=True)
-    if done.returncode:
-        raise BuildError(f"{name} does not build: pip install {what}: {_last(done.stderr)}")
-    return (str(target),)
+    target = str(folder / "site")
+    options = ("--quiet", "--no-deps", "--target", target)
+    run_python(name, python, f"pip install {what.name}", "-m", "pip", "install", *options, str(what))
+    return (target,)
 
 
-def _moved(files: Sequence[Path], tree: Path) -> tuple[str, ...]:
-    """The files of a tree that lie where the user's lie in theirs; a file from elsewhere is the same on both sides."""
-    top = working_tree(Path.cwd()) or Path.cwd()
+def _moved(files: Sequence[Path], project: Path, tree: Path) -> tuple[str, ...]:
+    """The files of a tree that lie in it as the user's lie in the project here; one from elsewhere is on both sides."""
+    top = working_tree(project) or project
     own = []
     for path in map(Path.resolve, files):
-        if path.is_relative_to(top):
-            there = tree / path.relative_to(top)
-            if there.is_file():
-                own.append(str(there))
-        else:
-            own.append(str(path))
+        there = tree / os.path.relpath(path, project) if path.is_relative_to(top) else path
+        if there.is_file():
+            own.append(str(there.resolve()))
     return tuple(own)
 
 
@@ -149,9 +195,12 @@ def _cache(name: str, source: Path | str) -> Path:
     return cache_directory() / "gate" / f"{name}-{digest}"
 
 
-def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+def _git(
+    folder: Path, *arguments: str, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    whole = os.environ | (environment or {})
     try:
-        return subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True)
+        return subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, env=whole)
     except FileNotFoundError:
         return subprocess.CompletedProcess(arguments, 127, b"", b"git is not installed")
 
@@ -159,4 +208,4 @@ def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
 def _last(said: bytes) -> str:
     lines = [line.strip() for line in said.decode(errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines if "error" in line.lower()]
-    return (errors or lines or ["it did not say why"])[-1]
+    return cleaned((errors or lines or ["it did not say why"])[-1])

@@ -7,6 +7,8 @@ import shutil
 import sys
 import textwrap
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
@@ -14,7 +16,7 @@ import pytest
 
 import actbench
 from actbench.bench.gating.pairing import Injection, Pair, differs
-from actbench.bench.gating.process import LostSideError, Process, RefusedError, SideError
+from actbench.bench.gating.process import LostSideError, Process, RefusedError, SideError, begun, describe
 from actbench.bench.gating.side import Side
 from actbench.bench.plan import Cell
 from actbench.bench.system import usable_cpus
@@ -40,8 +42,12 @@ def side(name: str, *, paths: tuple[str, ...] = (), files: tuple[str, ...] = (),
     return Side(name, name, sys.executable, paths or (str(PACKAGE.parent),), files, cache)
 
 
-def pair(base: Side | None = None, head: Side | None = None) -> Pair:
-    return Pair(base or side("base"), head or side("head"), CPUS, Random(1), 120, time.perf_counter_ns)
+@contextmanager
+def pair(base: Side | None = None, head: Side | None = None, cpus: list[int] = CPUS) -> Iterator[Pair]:
+    with begun(side("head"), cpus, Random(0), 120) as maker:
+        sides = base or side("base"), head or side("head")
+        with Pair(*sides, maker, cpus, Random(1), 120, time.perf_counter_ns) as found:
+            yield found
 
 
 def load(pair: Pair, cell: Cell):
@@ -55,7 +61,7 @@ def same():
 
 
 def test_both_sides_tell_what_they_are(same):
-    base, head = same.described["base"], same.described["head"]
+    base, head = (describe([side(name)], CPUS, 120)[name] for name in ("base", "head"))
     assert base == head
     assert set(base["versions"]) >= {"python", "numba", "llvmlite", "numpy"}
     assert base["functions"]["silu"] == {
@@ -86,7 +92,8 @@ def test_data_are_fresh_and_of_the_size(same):
         assert made["elements"] == 300
         assert made["out"] == []  # a mean is a number
         assert [file["offset"] for file in made["operands"]] == [64, 64]  # whole cache lines
-        hashes.append(same.base.ask("load", cell=asked, peer=None, made=made)["hash"])
+        same.base.ask("load", cell=asked, peer=None, made=made)
+        hashes.append(same.base.ask("digest")["hash"])
         same.base.ask("drop")
     assert hashes[0] != hashes[1] == hashes[2]
 
@@ -94,8 +101,8 @@ def test_data_are_fresh_and_of_the_size(same):
 def test_both_sides_have_the_arrays_on_the_same_pages(same):
     asked = {"function": "relu", "pass": "forward", "dtype": "float32", "size": 300, "threads": 1}
     made = same.head.ask("make", cell=asked, seed=1, folder=str(same._folder), offset=0)
-    hashes = [p.ask("load", cell=asked, peer=None, made=made)["hash"] for p in (same.base, same.head)]
-    assert hashes[0] == hashes[1]
+    for process in (same.base, same.head):
+        process.ask("load", cell=asked, peer=None, made=made)
     seen = []
     for process in (same.base, same.head):
         mapped = Path(f"/proc/{process._process.pid}/maps").read_text().splitlines()
@@ -150,8 +157,42 @@ def test_other_values_are_seen(tree, tmp_path):
         cell = Cell("softsign", "forward", "float32", 300)
         found = load(both, cell)
         assert found.difference == pytest.approx(0.01, rel=0.01)
-        assert differs(cell, found.difference)
+        assert differs(cell, None, found.difference)
         assert not found.same_code
+
+
+def seen(tree, tmp_path, cell, cpus=CPUS):
+    """Whether a changed tree's call is seen to run other code."""
+    with pair(head=side("head", paths=(str(tree),), cache=tmp_path / "cache"), cpus=cpus) as both:
+        return not load(both, cell).same_code
+
+
+RELU = Cell("relu", "forward", "float32", 300)
+
+
+def test_what_documents_code_is_no_code(tree, tmp_path):
+    edit(tree, "kernels/elementwise.py", '"""', '""" ')
+    edit(tree, "kernels/base.py", '"""', '""" # ')
+    assert not seen(tree, tmp_path, RELU)
+
+
+@pytest.mark.skipif(len(usable_cpus()) < 2, reason="two threads need two CPUs")
+@pytest.mark.parametrize(("old", "new"), [("PARTS = 4", "PARTS = 16"), ("LINGER = 40_000", "LINGER = 0")])
+def test_how_a_team_works_is_part_of_its_code(tree, tmp_path, old, new):
+    edit(tree, "kernels/threads.py", old, new)
+    cpus = sorted(usable_cpus())[-2:]
+    cell = Cell("relu", "forward", "float32", 1 << 16, 2)
+    assert seen(tree, tmp_path, cell, cpus)
+    with pair(cpus=cpus) as both:
+        assert load(both, cell).same_code
+
+
+def test_parameters_are_part_of_the_code(tree, tmp_path):
+    """Which are arguments of the kernel: the module is the same, and here the values are, too."""
+    edit(
+        tree, "catalog/activations/sigmoids.py", 'threshold: float = float("inf")', "threshold: float = 1e30"
+    )
+    assert seen(tree, tmp_path, Cell("softplus", "forward", "float32", 300))
 
 
 def test_python_code_on_the_way_is_part_of_the_code(tree, tmp_path):
@@ -180,13 +221,13 @@ def test_a_changed_signature_is_refused(tree, tmp_path):
 def test_a_side_that_cannot_be_imported_says_why(tree):
     (tree / "actbench" / "__init__.py").write_text("def broken(:\n")
     with pytest.raises(SideError, match=r"head \(head\) cannot be imported: SyntaxError"):
-        pair(head=side("head", paths=(str(tree),)))
+        describe([side("head", paths=(str(tree),))], CPUS, 120)
 
 
 def test_no_interpreter():
     missing = Side("base", "base", "/no/such/python", (), (), CACHE)
     with pytest.raises(SideError, match="base: cannot run /no/such/python: No such file"):
-        pair(base=missing)
+        describe([missing], CPUS, 120)
 
 
 def hello(process: Process):

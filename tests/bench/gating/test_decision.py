@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from actbench.bench.gating.decision import (
+    CONFIRM_ROUNDS,
     ERROR,
     LOOKS,
     Rule,
@@ -119,11 +120,16 @@ def test_detectable_is_what_a_simulation_detects():
     assert between == pytest.approx(process, rel=0.2)
     least = np.median([detectable(cell, process, RULE) for cell in cells])
     caught = 0
+    slower = log(1 + least)
     for _ in range(2000):
-        pairs = [list(random.normal(log(1 + least) + random.normal(0, process), noise, 12)) for _ in range(2)]
-        caught += suspected(pairs, RULE) == "slower"
-    assert 0.75 < caught / 2000 < 0.86
-    assert detectable([[0.0] * 12] * 2, 0.0, RULE) == RULE.threshold
+        pairs = [list(random.normal(slower + random.normal(0, process), noise, 12)) for _ in range(2)]
+        of_pairs = random.normal(slower, process, 32)
+        confirmed = [float(np.median(random.normal(m, noise, CONFIRM_ROUNDS))) for m in of_pairs]
+        caught += (
+            suspected(pairs, RULE) == "slower" and judged({0: confirmed}, lambda _: RULE, 1)[0] == "slower"
+        )
+    assert 0.75 < caught / 2000 < 0.85
+    assert detectable([[0.0] * 12] * 2, 0.0, RULE) == pytest.approx(RULE.threshold, abs=1e-6)
 
 
 def test_an_estimate_is_of_ratios():

@@ -10,8 +10,8 @@ import pytest
 
 from actbench.bench.gating.decision import Rule
 from actbench.bench.gating.gate import Gate, Key, Options
-from actbench.bench.gating.pairing import ClockError, Injection, Loaded, Pair
-from actbench.bench.gating.process import LostSideError, RefusedError
+from actbench.bench.gating.pairing import AbsentError, ClockError, Injection, Loaded, Pair
+from actbench.bench.gating.process import LostSideError, RefusedError, SideError
 from actbench.bench.plan import Cell
 
 NAMES = ("relu", "silu", "tanh", "mse")
@@ -213,6 +213,108 @@ def test_a_family_shows_what_none_of_its_cells_does():
     found, _ = ScriptedGate(silu=Script(shift=log(1.15))).outcomes(lambda key: "all")
     assert found["silu"].outcome == "slower"
     assert "@all" not in found  # its mean of 4 % is silu's
+
+
+def test_a_familys_threshold_is_that_of_its_cells():
+    """Who minds no 10 % in a cell minds no 4 % in a family; who minds one in a cell minds half of it there."""
+    shifted = {name: Script(shift=log(1.04), noise=0.002) for name in NAMES}
+    gate = ScriptedGate(seed=3, **shifted)
+    found = gate.run(KEYS, lambda key: Rule(0.10), lambda key: "all")
+    assert {j.outcome for j in found.judgements} == {"same"}
+    gate = ScriptedGate(seed=3, **shifted)
+    rules = {OF["mse"]: Rule(0.06)}
+    found = gate.run(KEYS, lambda key: rules.get(key, Rule(0.10)), lambda key: "all")
+    assert [j.outcome for j in found.judgements if j.cell is None] == ["slower"]
+
+
+def test_a_family_is_of_one_library():
+    """A slow cell of one library hides no family of another."""
+    shifted = {name: Script(shift=log(1.02), noise=0.002) for name in NAMES}
+    keys = [*KEYS, Key(OF["relu"].cell, "torch"), Key(OF["silu"].cell, "torch")]
+    gate = ScriptedGate(seed=3, **shifted)
+    load = ScriptedPair.load
+
+    def slow_torch(self, cell, peer, *more, compare):
+        loaded = load(self, cell, peer, *more, compare=compare)
+        self._extra = log(1.1) if peer else 0.0
+        return loaded
+
+    rounds = ScriptedPair.rounds
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptedPair, "load", slow_torch)
+        patch.setattr(ScriptedPair, "rounds", lambda self, *a: [r + self._extra for r in rounds(self, *a)])
+        found = gate.run(keys, lambda key: Rule(), lambda key: "all").judgements
+    assert [(j.peer, j.outcome) for j in found if j.cell is None] == [(None, "slower")]
+    assert {j.outcome for j in found if j.peer} == {"slower"}
+
+
+def test_a_few_lost_pairs_are_no_matter():
+    died = LostSideError("head was killed by SIGSEGV")
+    gate = ScriptedGate(silu=Script(shift=log(1.10)))
+    start = gate.start
+
+    def unlucky():
+        if gate._pairs in (5, 6):
+            gate.scripts["silu"].raises = [died, died]
+        return start()
+
+    gate.start = unlucky
+    found, _ = gate.outcomes()
+    assert found["silu"].outcome == "slower"
+    assert len(found["silu"].confirmed) in (14, 15)
+
+
+def test_what_no_process_can_be_started_for_is_inconclusive_and_the_rest_is_kept():
+    gate = ScriptedGate(silu=Script(shift=log(1.10)))
+    start = gate.start
+
+    def full():
+        if gate._pairs >= 3:
+            raise SideError("no processes can be started: Cannot allocate memory")
+        return start()
+
+    gate.start = full
+    found, _ = gate.outcomes()
+    assert found["silu"].outcome == "inconclusive"
+    assert found["silu"].reason == "no processes can be started: Cannot allocate memory"
+    assert found["relu"].outcome == "same"
+
+
+def test_a_sample_that_the_machine_disturbed_is_taken_again():
+    told = iter(["", "", "a CPU quota stopped the processes while they were timed"])
+    gate = ScriptedGate()
+    gate._watch = lambda: lambda: next(told, "")
+    found, whole = gate.outcomes()
+    assert {j.outcome for j in found.values()} == {"same"}
+    assert whole.pairs == 3  # by the same processes
+    gate = ScriptedGate()
+    gate._watch = lambda: lambda: "a CPU was throttled for heat while it was timed"
+    found, _ = gate.outcomes()
+    assert {j.outcome for j in found.values()} == {"inconclusive"}
+    assert {j.reason for j in found.values()} == {"a CPU was throttled for heat while it was timed"}
+
+
+def test_what_neither_sides_library_has_is_absent():
+    absent = [AbsentError("on neither side: torch has no such call")] * 9
+    found, _ = ScriptedGate(relu=Script(raises=absent)).outcomes()
+    assert (found["relu"].outcome, found["relu"].reason) == ("absent", str(absent[0]))
+    assert found["silu"].outcome == "same"
+
+
+def test_a_budget_ends_a_gate_and_what_is_left_is_undecided():
+    gate = ScriptedGate(Options(budget_s=10), silu=Script(shift=log(1.10)))
+    now = iter([0] + [int(1e9)] * 4 + [int(11e9)] * 100)
+    gate._timer = lambda: next(now)
+    found, _ = gate.outcomes()
+    assert found["relu"].outcome == "inconclusive"
+    assert found["relu"].reason == "the time that --budget gives, 10 s, is over"
+
+
+def test_controls_are_counted():
+    assert ScriptedGate(silu=Script(shift=log(1.06))).outcomes()[1].controls == 0
+    assert ScriptedGate().outcomes()[1].controls is None  # nothing is suspected
+    same = {name: Script(same_code=True) for name in ("relu", "tanh", "mse")}
+    assert ScriptedGate(silu=Script(shift=log(1.06)), **same).outcomes()[1].controls == 3
 
 
 @pytest.mark.parametrize(("part", "loops"), [(0.05, 10), (0.05, 1000), (0.03, 1), (0.1, 33)])

@@ -21,7 +21,7 @@ def test_a_rate_has_the_exact_interval(found, of):
     [
         ("red", "slower", (), True),
         ("red", "slower", ("relu",), False),
-        ("red", "slower", ("@regression",), True),
+        ("red", "slower", ("@regression",), False),
         ("inconclusive", "slower", (), False),
         ("green", "same", (), False),
         ("red", "inconclusive", ("relu",), False),

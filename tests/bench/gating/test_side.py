@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from actbench.bench.gating.side import BuildError, dependencies, side, working_tree
-from actbench.catalog.errors import UsageError
+from actbench.bench.gating.side import BuildError, cleaned, project_folder, side, working_tree
+from actbench.catalog.errors import InputFileError, UsageError
 
 PY = sys.executable
 
@@ -52,7 +52,50 @@ def test_a_revision_has_the_files_of_its_time(repository, tmp_path):
 def test_a_file_from_elsewhere_is_on_both_sides(repository, tmp_path):
     elsewhere = tmp_path / "other.py"
     elsewhere.write_text("")
-    assert side("base", "HEAD", PY, [elsewhere], tmp_path / "scratch").files == (str(elsewhere),)
+    own = repository / "functions" / "mine.py"
+    base = side("base", "HEAD", PY, [own, elsewhere], tmp_path / "scratch")
+    assert base.files[1:] == (str(elsewhere),)
+
+
+def test_what_holds_nothing_of_ours_is_refused(repository, tmp_path):
+    """Else both sides would be what is installed, and the same."""
+    elsewhere = tmp_path / "other.py"
+    elsewhere.write_text("")
+    (repository / "release").mkdir()
+    for i, (source, files) in enumerate([("HEAD", []), ("HEAD", [elsewhere]), ("release", [])]):
+        with pytest.raises(UsageError, match="holds neither actbench nor a project nor a --from file of it"):
+            side("base", source, PY, files, tmp_path / str(i))
+    with pytest.raises(UsageError, match=r"if a revision is meant, write refs/heads/\.\.\.$"):
+        side("base", "release", PY, [], tmp_path / "named")
+
+
+def test_where_a_branch_left_another(repository, tmp_path):
+    git(repository, "stash", "-q")
+    git(repository, "checkout", "-q", "-b", "branch", "HEAD~1")
+    git(repository, "commit", "-q", "--allow-empty", "-m", "on the branch")
+    mine = Path("functions/mine.py")
+    assert Path(side("base", "main", PY, [mine], tmp_path / "1").files[0]).read_text() == "VERSION = 2\n"
+    base = side("base", "main...", PY, [mine], tmp_path / "2")
+    assert Path(base.files[0]).read_text() == "VERSION = 1\n"
+    assert base.label == f"main... ({git(repository, 'rev-parse', 'main~1')[:12]})"
+
+
+def test_links_of_a_revision_are_links(repository, tmp_path):
+    """Also one that leads out of the repository, which no archive of Python's would unpack."""
+    (repository / "outside").symlink_to("/etc/hostname")
+    git(repository, "add", ".")
+    git(repository, "commit", "-q", "-m", "a link")
+    side("base", "HEAD", PY, [Path("functions/mine.py")], tmp_path / "scratch")
+    assert (tmp_path / "scratch" / "base" / "tree" / "outside").readlink() == Path("/etc/hostname")
+    assert git(repository, "status", "--porcelain") == ""
+
+
+def test_foreign_words_become_a_line():
+    said = "\x1b[31mError:\x1b[0m\n  it\tbroke \udc80\x00" + "x" * 300
+    line = cleaned(said)
+    assert line.startswith("Error: it broke ??xxx")
+    assert len(line) == 200
+    line.encode()
 
 
 def test_a_file_that_was_not_there_yet(repository, tmp_path):
@@ -88,10 +131,12 @@ def test_a_shallow_clone_is_told_how_to_fetch_more(repository, tmp_path, monkeyp
 def test_outside_of_a_repository(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert working_tree(tmp_path) is None
-    with pytest.raises(UsageError, match="this folder is in no git repository"):
+    assert working_tree(tmp_path) is project_folder(tmp_path) is None
+    with pytest.raises(
+        UsageError, match="no wheel and no directory, and no revision: fatal: not a git repository"
+    ):
         side("base", "main", PY, [], tmp_path / "scratch")
-    with pytest.raises(UsageError, match=r"--base: there is no wheel old\.whl"):
+    with pytest.raises(InputFileError, match=r"--base: there is no wheel old\.whl"):
         side("base", "old.whl", PY, [], tmp_path / "other")
 
 
@@ -103,9 +148,23 @@ def test_a_wheel_that_does_not_install(tmp_path):
     assert raised.value.exit_code == 3
 
 
-def test_what_a_project_needs(tmp_path):
-    assert dependencies(tmp_path) == frozenset()
-    (tmp_path / "pyproject.toml").write_text('[project]\nname = "x"\ndependencies = ["numpy>=2", "numba"]\n')
-    assert dependencies(tmp_path) == {"numpy>=2", "numba"}
-    (tmp_path / "pyproject.toml").write_text("not TOML")
-    assert dependencies(tmp_path) == frozenset()
+def test_a_project_in_a_folder_of_the_repository(repository, tmp_path, monkeypatch):
+    """A side is the project that the user stands in, as it was, and not the whole repository."""
+    package = repository / "part" / "actbench"
+    (package / "kernels").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    git(repository, "add", ".")
+    git(repository, "commit", "-q", "-m", "a project in a folder")
+    monkeypatch.chdir(package / "kernels")
+    base = side("base", "HEAD", PY, [repository / "functions" / "mine.py"], tmp_path / "scratch")
+    (path,) = base.paths
+    assert Path(path) == tmp_path / "scratch" / "base" / "tree" / "part"
+    assert Path(base.files[0]) == tmp_path / "scratch" / "base" / "tree" / "functions" / "mine.py"
+    assert project_folder(Path.cwd()) == repository / "part"
+    assert project_folder(repository / "functions") == repository
+
+
+def test_a_pyproject_that_only_configures_tools_is_not_built(repository, tmp_path):
+    (repository / "pyproject.toml").write_text("[tool.ruff]\nline-length = 99\n")
+    base = side("base", str(repository), PY, [Path("functions/mine.py")], tmp_path / "scratch")
+    assert base.paths == ()
