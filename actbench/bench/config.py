@@ -124,6 +124,13 @@ class Config(BaseModel):
         held = [part for pattern, part in self.threshold.items() if holds(pattern, function, families)]
         return held[-1] if held else THRESHOLD
 
+    def check_thresholds(self, families: Mapping[str, str]) -> None:
+        """Raise UsageError for a threshold of no function among these: a slip of the pen would go unseen."""
+        for pattern in self.threshold:
+            if not any(holds(pattern, name, families) for name in families):
+                known = ", ".join(sorted({f"@{family}" for family in families.values()}))
+                raise UsageError(f"threshold: there is no function of {pattern!r}; families are {known}")
+
     def record(self) -> dict[str, Any]:
         """The configuration by its keys, as plain JSON values."""
         return self.model_dump(mode="json", by_alias=True)

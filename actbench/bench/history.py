@@ -58,9 +58,9 @@ class Series:
 
 
 def add(path: Path, folder: Path = FOLDER) -> Path:
-    """Keep a run, in a file of its own that nothing ever replaces.
+    """Keep a run, in a file of its own that nothing ever replaces; one that is there already stays as it is.
 
-    Raises UsageError for a run that is unfinished, and for one that is there already.
+    Raises UsageError for a run that is unfinished, and for another one of the same second.
     """
     run = load_run(path)
     if not run.complete:
@@ -68,7 +68,9 @@ def add(path: Path, folder: Path = FOLDER) -> Path:
     stamp = re.sub(r"\D", "", run.created)
     kept = folder / f"{stamp[:8]}-{stamp[8:]}-{run.config.get('preset', 'run')}.json.gz"
     if kept.exists():
-        raise UsageError(f"{kept} is there already: a history only grows")
+        if load_run(kept) != run:
+            raise UsageError(f"{kept} is there already, and is another run: a history only grows")
+        return kept
     write_whole(gzip.compress(dump_run(run).encode(), mtime=0), kept)
     return kept
 

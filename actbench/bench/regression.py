@@ -46,7 +46,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Side:
+class Origin:
     """What tells a run from others."""
 
     created: str
@@ -57,8 +57,8 @@ class Side:
 class Comparison:
     """Two runs, cell by cell."""
 
-    base: Side
-    head: Side
+    base: Origin
+    head: Origin
     obstacles: tuple[str, ...]  # why they say nothing about the code, and are for display alone
     changes: tuple[Change, ...]
 
@@ -94,7 +94,7 @@ def obstacles(base: Run, head: Run) -> tuple[str, ...]:
 
 def comparison(base: Run, head: Run, threshold: Callable[[str], float]) -> Comparison:
     """Two runs, whether or not they can be compared; ``threshold`` as in ``changes``."""
-    before, after = (Side(run.created, run.versions.get("actbench")) for run in (base, head))
+    before, after = (Origin(run.created, run.versions.get("actbench")) for run in (base, head))
     itself = ("they are the very same run",) if base == head else ()
     return Comparison(before, after, itself + obstacles(base, head), changes(base, head, threshold))
 

@@ -60,6 +60,7 @@ def compare(
     before = regression.find(base)
     after = regression.find(head) if head is not None else regression.newest(resolved.output)
     families = {d.name: d.family for d in (*declarations(), *declared)}
+    resolved.check_thresholds(families)
     found = regression.comparison(before, after, lambda name: resolved.threshold_of(name, families))
     if found.obstacles and not force:
         raise regression.IncomparableError(

@@ -33,7 +33,8 @@ def gate(
     head: Annotated[
         str | None,
         typer.Option(
-            metavar="REV|WHEEL|DIR", help="The same for head; this folder's working tree by default."
+            metavar="REV|WHEEL|DIR",
+            help="The same for head; by default the project around this folder, else what is installed.",
         ),
     ] = None,
     base_python: Annotated[
@@ -105,7 +106,7 @@ def gate(
     import sys
     import tempfile
 
-    from actbench.bench.config import resolve
+    from actbench.bench.config import parse_duration, resolve
     from actbench.bench.gating import environment, job, selftest
     from actbench.bench.gating.gate import Event
     from actbench.bench.gating.side import INSTALLED, project_folder, side
@@ -123,21 +124,29 @@ def gate(
         "threshold": threshold,
         "slice": slice,
         "seed": seed,
-        "budget": budget,
     }
+    budget_s = parse_duration(budget) if budget else None
     resolved = resolve(flags, file=config, defaults={"preset": "ci"})
     declared = files or []
     if names and every:
         raise UsageError("--all excludes names")
     # Without names it is about everything that either side has, which only they know.
-    wanted = [d.name for d in chosen(names or [], False, None, declared)] if names or declared else []
+    wanted = (
+        [d.name for d in chosen(names or [], False, None, declared)]
+        if names or (declared and not every)
+        else []
+    )
     peers = tuple(p.name for p in chosen_peers(tuple(map(str.strip, peer.split(","))))) if peer else ()
     if self_test and (base or base_python or peer or unchanged or exports):
         raise UsageError(
             "--self-test measures one version, and has --json alone: leave out the other options"
         )
     project = Path(head).resolve() if head and Path(head).is_dir() else project_folder(Path.cwd())
-    from_, to = (INSTALLED, head or INSTALLED) if self_test else job.sources(base, head, base_python, project)
+    from_, to = (
+        (INSTALLED, head or INSTALLED) if self_test else environment.sources(base, head, base_python, project)
+    )
+    if as_json:
+        exports.append(("json", output.STDOUT))
     # A job that is cancelled is told so: what was begun is ended and cleared away.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with (
@@ -149,42 +158,40 @@ def gate(
             shown.at(event.stage, event.text, event.done, event.total)
 
         if self_test:
-            after = side("head", to, sys.executable, declared, Path(scratch), project)
+            this = side("head", to, sys.executable, declared, Path(scratch), project)
             parts = [part for _ in range(trials) for part in selftest.PARTS]
-            found = tuple(selftest.trials(after, resolved, wanted, parts, progress=progress))
+            tested = tuple(selftest.trials(this, resolved, wanted, parts, progress=progress))
         else:
+            told = command_line()
             try:
-                after = side("head", to, sys.executable, declared, Path(scratch), project)
-                before = side("base", from_, base_python or sys.executable, declared, Path(scratch), project)
-                if not peers:  # whose versions are what is measured
-                    before = environment.fitted(before, after, Path(scratch))
+                before, after = environment.built(
+                    (from_, to), base_python, declared, Path(scratch), project, fit=not peers
+                )
                 report = job.run(
                     before,
                     after,
                     resolved,
                     wanted,
-                    command=command_line(),
+                    command=told,
                     peers=peers,
                     everything=unchanged,
+                    budget_s=budget_s,
                     progress=progress,
                 )
             except ActbenchError as error:
                 if error.exit_code == 3:  # what could not be measured is news for a reviewer, too
-                    labels = from_, to
-                    _deliver(job.failed(error, labels, resolved, wanted, command=command_line()), exports)
+                    _deliver(job.failed(error, (from_, to), resolved, wanted, command=told), exports)
                 raise
-    if not self_test:
+    if self_test:
         if as_json:
-            exports.append(("json", output.STDOUT))
-        if all(path != output.STDOUT for _, path in exports):
-            output.display(gating.terminal(report))
-        _deliver(report, exports)
-        return report.exit_code
-    if as_json:
-        output.write_text(output.json_text(found), output.STDOUT)
-    else:
-        output.display(gating.self_test(found))
-    return 0
+            output.write_text(output.json_text(tested), output.STDOUT)
+        else:
+            output.display(gating.self_test(tested))
+        return 0
+    if all(path != output.STDOUT for _, path in exports):
+        output.display(gating.terminal(report))
+    _deliver(report, exports)
+    return report.exit_code
 
 
 def _deliver(report: Report, exports: list[tuple[str, str]]) -> None:

@@ -25,8 +25,8 @@ _SIGN: Mapping[str, str] = {
 }
 _OPEN = ("slower", "incorrect", "inconclusive", "added", "removed", "absent")
 """Outcomes that are no success: of these JUnit knows failures, and cases that were not tested."""
-_ROWS = 50
-"""So many cells a summary lists: a page that GitHub shows holds no more than 1 MiB."""
+_ROWS, _MOST = 50, 1000
+"""So many cells a summary lists, of what stands out and of all: a page that GitHub shows holds no more than 1 MiB."""
 
 
 def sentence(report: Report) -> str:
@@ -96,7 +96,7 @@ def github(report: Report) -> Iterator[str]:
             title = _escaped(f"actbench: {name(j)} is {j.outcome}").replace(":", "%3A").replace(",", "%2C")
             doubt = (
                 f" (not believed: {report.disturbed[0]})"
-                if j.outcome == "slower" != level == "warning"
+                if j.outcome == "slower" and report.disturbed
                 else ""
             )
             yield f"::{level} title={title}::{_escaped(_said(j) + doubt)}"
@@ -208,7 +208,8 @@ def _listed(report: Report, between: str = "/") -> Table:
 
 
 def _every(report: Report) -> Table:
-    return _table([j for name in OUTCOMES for j in report.judgements if j.outcome == name][:1000], "")
+    found = [j for name in OUTCOMES for j in report.judgements if j.outcome == name]
+    return _table(found[:_MOST], f"and {len(found) - _MOST} more" if len(found) > _MOST else "")
 
 
 def _table(found: list[Judgement], caption: str, between: str = "/") -> Table:

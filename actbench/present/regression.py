@@ -47,7 +47,9 @@ def lines(found: Comparison) -> list[str]:
     if found.verdict != "none":
         common = sum(c.ratio is not None for c in found.changes)
         told.append(
-            f"{found.verdict}, by {common} cells of both runs" if common else "no cell is in both runs"
+            f"{found.verdict}, by {common} cell{'s' if common > 1 else ''} of both runs"
+            if common
+            else "no cell is in both runs"
         )
     return told
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib
 import json
 import subprocess
 import sys
@@ -47,6 +48,7 @@ PHASES = (
     ("loaded", 0.10, 20),
     ("idle", 0.03, 20),
 )
+JUDGED_BY = ("arm", "process", "pairing", "gate", "decision", "job", "record", "selftest")
 _BUSY = """
 import os
 parent, x = os.getppid(), 0.5
@@ -132,7 +134,8 @@ def simulated(trials: Mapping[str, Sequence[Trial]], side: Side, gates: int) -> 
             for trial in found
             for i in range(SCREENED)
         ]
-        keys = [Key(_cell(key)) for key in pairs[0]]
+        common = set.intersection(*map(set, pairs))  # a cell may have been lost in a trial
+        keys = [Key(_cell(key)) for key in sorted(common)]
         gate = Replayed(side, pairs, number)
         outcomes = gate.run(keys, lambda _: Rule(), lambda key: families[key.cell.function]).judgements
         red += any(j.outcome == "slower" for j in outcomes)
@@ -171,9 +174,9 @@ def table(document: Mapping[str, Any]) -> str:
 
 
 def version() -> str:
-    """What tells one version of the gate from another."""
-    files = sorted(Path(job.__file__).parent.glob("*.py"))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+    """What tells one way of measuring and judging from another."""
+    modules = [importlib.import_module(f"actbench.bench.gating.{name}") for name in JUDGED_BY]
+    return hashlib.sha256(b"".join(Path(str(m.__file__)).read_bytes() for m in modules)).hexdigest()[:16]
 
 
 def main() -> None:
@@ -186,9 +189,11 @@ def main() -> None:
     document: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"trials": []}
     phases = () if given.report else PHASES
     here = this_machine()
-    if phases and document.setdefault("gate", version()) != version():
+    if phases and not document["trials"]:
+        document |= {"gate": version(), "machine": asdict(here)}
+    if phases and document.get("gate") != version():
         parser.error(f"{path} was begun with another version of the gate: give an empty --output")
-    if phases and Machine(**document.setdefault("machine", asdict(here))).differences(here):
+    if phases and Machine(**document["machine"]).differences(here):
         parser.error(f"{path} was begun on another machine: give an empty --output")
 
     def keep() -> None:

@@ -10,7 +10,7 @@ import pytest
 from actbench.bench import history
 from actbench.bench.history import Point, Series, add, changes, here, runs, series
 from actbench.bench.plan import Cell
-from actbench.bench.run import save_run
+from actbench.bench.run import Input, save_run
 from actbench.bench.statistics import Estimate
 from actbench.catalog.errors import InputFileError, UsageError
 from actbench.present import output, trend
@@ -56,7 +56,9 @@ def test_a_history_only_grows(make_run, tmp_path):
     folder = tmp_path / "history"
     kept = add(tmp_path / "run.json", folder)
     assert kept.name == "20250102-030405-run.json.gz"
-    with pytest.raises(UsageError, match="is there already: a history only grows"):
+    assert add(tmp_path / "run.json", folder) == kept  # and is there once
+    save_run(replace(run, versions={"actbench": "9"}), tmp_path / "run.json")
+    with pytest.raises(UsageError, match="is there already, and is another run: a history only grows"):
         add(tmp_path / "run.json", folder)
     save_run(replace(run, complete=False, created="2025-01-03T00:00:00Z"), tmp_path / "run.json")
     with pytest.raises(UsageError, match="is unfinished"):
@@ -71,6 +73,15 @@ def test_other_machines_are_left_out(make_run):
     other = replace(run, machine=replace(run.machine, cpu="Other"))
     same, count = here([other, run, run])
     assert (len(same), count) == (2, 1)
+
+
+def test_runs_of_other_settings_or_data_are_left_out(make_run):
+    """They would show a step where nothing but the measurement changed."""
+    run = replace(make_run(), config={"slice": 0.001, "preset": "quick"})
+    longer = replace(run, config={"slice": 0.005, "preset": "full"})
+    named = replace(run, config={"slice": 0.001, "preset": "full"})
+    of_a_file = replace(run, input=Input("x.npy", (3,), "float32", "a"))
+    assert here([longer, of_a_file, named, run]) == ((named, run), 2)
 
 
 def test_a_series_has_a_point_a_run(make_run):

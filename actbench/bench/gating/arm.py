@@ -39,12 +39,37 @@ _DECLARED = re.compile(rf"^declare [^@\n]*({_SYMBOL.pattern})", re.M)
 _NUMBERED = re.compile(r"(?:![0-9]+|#[0-9]+)")
 _MISSING = 'c"missing Environment: '
 """A message of Numba's, with a symbol's name in it."""
+_ENTRY = "_Closure"
+"""The type of what a function that Numba has compiled is bound to."""
 _SIMPLE = (bool, int, float, complex, str, bytes, type(None))
 _ADDRESS = 1 << 32
 _DOCUMENTED = 0x4000000
 """Of a code object's flags, from Python 3.13 on: its first constant is its docstring."""
 _SETTLES_S = 0.005
 """How long threads that have ended their work keep their cores busy, where a library does not say."""
+
+
+class Compiled:
+    """What Numba has compiled in this process, by the functions that run it."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Any, Any]] = {}  # which are kept, so that no other gets their identity
+
+    def of(self, called: Mapping[int, Any]) -> list[Any]:
+        """The libraries of those of the called functions that are compiled; none where one is of unknown origin."""
+        entries = [
+            each for each in called.values() if type(getattr(each, "__self__", None)).__name__ == _ENTRY
+        ]
+        # To look through all objects takes 0.1 s: it is done where there is something new, or it cannot be told.
+        if not entries or any(id(each) not in self._known for each in entries):
+            dispatcher = import_module("numba.core.dispatcher").Dispatcher
+            for each in gc.get_objects():
+                if issubclass(type(each), dispatcher):  # a proxy of what is gone answers no isinstance
+                    for made in each.overloads.values():
+                        self._known[id(made.entry_point)] = made.entry_point, made.library
+        if any(id(each) not in self._known for each in entries):
+            return []
+        return [self._known[each][1] for each in called if each in self._known]
 
 
 class Arm:
@@ -57,6 +82,7 @@ class Arm:
         self._cpus: list[int] = []
         self._settles_s = 0.0
         self._threads, self._defaults = 1, ""
+        self._compiled = Compiled()
 
     def hello(self, cpus: list[int], files: list[str]) -> Mapping[str, Any]:
         """Declare what the files declare, and take to these CPUs; versions, and every function with its passes."""
@@ -71,10 +97,7 @@ class Arm:
                 registry.load_file(Path(path))
         # Rounds must not be told apart by whose garbage is collected in them; buffers go without its help.
         gc.disable()
-        found = {
-            f.name: {"kind": f.kind, "family": f.family, "passes": list(f.passes)}
-            for f in actbench.functions()
-        }
+        found = {f.name: {"family": f.family, "passes": list(f.passes)} for f in actbench.functions()}
         return {"versions": _versions(), "functions": found}
 
     def compile(self, function: str, pass_: str, dtype: str) -> Mapping[str, Any]:
@@ -104,14 +127,15 @@ class Arm:
             }
             _mapped(file, "w+")[...] = array
             files.append(file)
-        return {"operands": files[: len(operands)], "out": files[len(operands) :], "elements": work.elements}
+        return {"operands": files[: len(operands)], "out": files[len(operands) :]}
 
     def load(self, cell: Mapping[str, Any], peer: str | None, made: Mapping[str, Any]) -> Mapping[str, Any]:
         """Prepare a cell's call over data from files, and call it once; why a peer has none."""
         self.drop()
         function, threads = import_module("actbench").get(cell["function"]), cell["threads"]
         if not peer:  # libraries take to their CPUs when they are imported
-            _pin(self._cpus[-threads:])
+            # A team must find all that it may ever get: it counts them once.
+            _pin(self._cpus if threads > 1 else self._cpus[-1:])
         # Private copies of pages that are never written are the very pages that the other side reads.
         operands = [_mapped(file, "c") for file in made["operands"]]
         out = [_mapped(file, "r+") for file in made["out"]]
@@ -143,7 +167,7 @@ class Arm:
 
         Two sides of equal versions and equal hashes run the very same code. Nothing where no compiled code was seen.
         """
-        found = _code_of(self._call) if self._call else []
+        found = _code_of(self._call, self._compiled) if self._call else []
         if found and self._threads > 1:
             # What a team's other threads run, no profile of this one sees.
             found += [_python(_compiled_source(path)) for path in _sources("actbench.kernels")]
@@ -259,7 +283,7 @@ def _versions() -> Mapping[str, str]:
     return found
 
 
-def _code_of(call: Call) -> list[str]:
+def _code_of(call: Call, compiled: Compiled) -> list[str]:
     """The Python functions that a call goes through, and the modules of the compiled ones that they call.
 
     Empty where it calls nothing compiled, and so cannot have been followed to its end.
@@ -279,8 +303,7 @@ def _code_of(call: Call) -> list[str]:
         call()
     finally:
         sys.setprofile(None)
-    compiled = _compiled()
-    modules = [_normal(str(compiled[each]._get_module_for_linking())) for each in ran if each in compiled]
+    modules = [_normal(str(library._get_module_for_linking())) for library in compiled.of(ran)]
     return [*told, *modules] if modules else []
 
 
@@ -328,13 +351,6 @@ def _sources(package: str) -> list[str]:
 
 def _compiled_source(path: str) -> Any:
     return compile(Path(path).read_bytes(), "", "exec", dont_inherit=True, optimize=2)
-
-
-def _compiled() -> Mapping[int, Any]:
-    """What Numba has compiled in this process, by the identity of the function that runs it."""
-    dispatcher = import_module("numba.core.dispatcher").Dispatcher
-    known = [each for each in gc.get_objects() if isinstance(each, dispatcher)]
-    return {id(made.entry_point): made.library for each in known for made in each.overloads.values()}
 
 
 def _normal(module: str) -> str:

@@ -124,11 +124,15 @@ def estimate(values: Sequence[float]) -> Estimate:
 def detectable(pairs: Sequence[Sequence[float]], between: float, rule: Rule) -> float:
     """The slowdown, as a part, that a screened cell is found at in four cases of five.
 
-    Of normal noise: `between` is the deviation of pairs, of all cells; that of rounds is the cell's own. A slowdown is
-    found where the screening suspects it and the median of all pairs that confirm reaches what matters.
+    Of normal noise: `between` is the deviation of pairs, of all cells, where the cell's own pairs do not lie further
+    apart; that of rounds is its own. A slowdown is found where the screening suspects it and the median of all pairs
+    that confirm reaches what matters.
     """
-    screening = sqrt((_within(pairs, len(pairs[0])) ** 2 + between**2) / len(pairs))
-    confirming = sqrt((_within(pairs, CONFIRM_ROUNDS) ** 2 + between**2) * np.pi / 2 / LOOKS[-1])
+    own = float(np.std([np.median(rounds) for rounds in pairs], ddof=1))
+    screening = max(sqrt(_within(pairs, len(pairs[0])) ** 2 + between**2), own) / sqrt(len(pairs))
+    confirming = max(sqrt(_within(pairs, CONFIRM_ROUNDS) ** 2 + between**2), own) * sqrt(
+        np.pi / 2 / LOOKS[-1]
+    )
     normal, low, high = NormalDist(), 0.0, rule.matters + 10 * (screening + confirming)
     for _ in range(40):
         slower = (low + high) / 2

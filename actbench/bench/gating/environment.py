@@ -1,10 +1,11 @@
-"""The packages that base runs with: its interpreter's, or its own where its project needs others than head's."""
+"""Both sides, built: where they come from, and the packages that base runs with."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -13,7 +14,8 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from actbench.bench.gating.side import PACKAGE, Side, pyproject, run_python
+from actbench.bench.gating.side import INSTALLED, PACKAGE, BuildError, Side, pyproject, run_python, side
+from actbench.catalog.errors import UsageError
 
 _CODE = Path(__file__).parents[2]
 
@@ -26,6 +28,33 @@ class Project:
     needs: frozenset[str]  # requirements that are no extra's, each written in one way
 
 
+def sources(
+    base: str | None, head: str | None, base_python: str | None, project: Path | None
+) -> tuple[str, str]:
+    """What base and head are taken from: of what the user did not say, the most likely."""
+    if base is None and base_python is None:
+        raise UsageError("--base REV, WHEEL or DIR, or --base-python PYTHON: what is the head compared with?")
+    return base or INSTALLED, head or (str(project) if project and base else INSTALLED)
+
+
+def built(
+    sources: tuple[str, str],
+    base_python: str | None,
+    files: Sequence[Path],
+    scratch: Path,
+    project: Path | None,
+    *,
+    fit: bool,
+) -> tuple[Side, Side]:
+    """Base and head from where they come from; with ``fit``, base with the packages that it declares.
+
+    Raises as ``side`` does.
+    """
+    head = side("head", sources[1], sys.executable, files, scratch, project)
+    base = side("base", sources[0], base_python or sys.executable, files, scratch, project)
+    return (fitted(base, head, scratch) if fit else base), head
+
+
 def fitted(base: Side, head: Side, scratch: Path) -> Side:
     """Base in an environment of its own where its project needs other packages than head's; else base as it is.
 
@@ -35,8 +64,9 @@ def fitted(base: Side, head: Side, scratch: Path) -> Side:
     after = declared(head) or (_installed(before.name) if before else None)
     if before is None or after is None or base.python != head.python or before.name != after.name:
         return base
-    other = before.needs - after.needs
-    if not other:  # what head needs in addition does not move base
+    # What head needs in addition does not move base, nor does another wish that what is installed fulfils.
+    other = {need for need in before.needs - after.needs if not _fulfilled(need)}
+    if not other:
         return base
     folder = scratch / base.name / "environment"
     needs, paths = before.needs, base.paths
@@ -48,22 +78,39 @@ def fitted(base: Side, head: Side, scratch: Path) -> Side:
         paths = (*paths, str(folder / PACKAGE))
     run_python(base.name, base.python, "an environment", "-m", "venv", "--without-pip", str(folder))
     python = str(folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
-    told = f"pip install {' '.join(sorted(other))}"
-    run_python(base.name, base.python, told, "-m", "pip", "--python", python, "install", *sorted(needs))
+    told, install = f"pip install {' '.join(sorted(other))}", ("-m", "pip", "--python", python, "install")
+    # The rest as head has it, so that only what was changed differs; where that cannot be, as pip finds it.
+    changed = {Requirement(need).name for need in other}
+    rest = {Requirement(need).name for need in needs if _fulfilled(need)} - changed
+    same = [f"{name}=={metadata.version(name)}" for name in sorted(rest)]
+    try:
+        run_python(base.name, base.python, told, *install, *sorted(needs), *same)
+    except BuildError:
+        run_python(base.name, base.python, told, *install, *sorted(needs))
     return replace(
         base, python=python, paths=paths, label=f"{base.label}, with its own {', '.join(sorted(other))}"
     )
 
 
-def declared(side: Side) -> Project | None:
+def declared(of: Side) -> Project | None:
     """What the project that a side is built from declares; None of what is no project, or does not tell."""
-    for path in side.paths:
+    for path in of.paths:
         for distribution in metadata.distributions(path=[path]):
             return _of(distribution)
-    table = pyproject(side.tree).get("project") if side.tree else None
+    table = pyproject(of.tree).get("project") if of.tree else None
     if not isinstance(table, dict) or not isinstance(table.get("name"), str):
         return None
     return Project(canonicalize_name(table["name"]), _written(table.get("dependencies", ())))
+
+
+def _fulfilled(need: str) -> bool:
+    """Whether what the gate's own interpreter has fulfils a requirement."""
+    requirement = Requirement(need)
+    try:
+        installed = metadata.version(requirement.name)
+    except metadata.PackageNotFoundError:
+        return False
+    return requirement.url is None and requirement.specifier.contains(installed, prereleases=True)
 
 
 def _installed(name: str) -> Project | None:

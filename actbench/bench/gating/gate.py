@@ -15,7 +15,7 @@ from actbench.bench.clock import Timer
 from actbench.bench.gating import decision
 from actbench.bench.gating.decision import CONFIRM_ROUNDS, LOOKS, Rule, Verdict
 from actbench.bench.gating.pairing import AbsentError, Injection, Pair, differs
-from actbench.bench.gating.process import Process, RefusedError, SideError, begun
+from actbench.bench.gating.process import Process, RefusedError, SideError, started
 from actbench.bench.gating.record import Judgement
 from actbench.bench.gating.side import Side
 from actbench.bench.plan import Cell
@@ -31,7 +31,7 @@ FAMILY = 0.5
 _TRIES = 2
 """A process that dies may have met what kills processes; one that dies again has a reason of its own."""
 _ENOUGH = 0.75
-"""The part of the pairs that were asked for from which on those that were lost are no matter."""
+"""The part of the pairs that were asked for, below which what is left calls nothing the same."""
 
 
 class DisturbedError(SideError):
@@ -68,7 +68,7 @@ class Options:
     seed: int = 0
     timeout_s: float = 120.0
     everything: bool = False  # also where both sides run the same code
-    budget_s: float | None = None  # from the first process on
+    budget_s: float | None = None  # for measuring, when all is compiled
     injection: Injection = field(default_factory=Injection)
 
 
@@ -77,9 +77,7 @@ class Found:
     """What a gate's measurement came to."""
 
     judgements: tuple[Judgement, ...]
-    controls: (
-        int | None
-    )  # cells of unchanged code that were measured beside the suspects; None was asked for without those
+    controls: int | None  # cells of unchanged code beside the suspects; None where none was looked for
     drift: str  # how unchanged code moved; "" where it did not
     pairs: int  # of processes that were started
 
@@ -165,7 +163,7 @@ class Gate:
         self._pairs += 1
         o = self._options
         if self._maker is None:
-            self._maker = begun(self._sides[1], o.cpus, self._random, o.timeout_s)
+            self._maker = started(self._sides[1], o.cpus, self._random, o.timeout_s)
         return Pair(*self._sides, self._maker, o.cpus, self._random, o.timeout_s, self._timer)
 
     def close(self) -> None:
@@ -182,8 +180,8 @@ class Gate:
             self.close()
 
     def _run(self, cases: Sequence[_Case]) -> Found:
-        self._begun = self._timer()
         self._compile([case.key for case in cases])
+        self._begun = self._timer()
         self._screen(cases)
         tested = [case for case in cases if case.measured]
         suspicions = [*_seeming(tested), *_families(tested)]
@@ -192,10 +190,11 @@ class Gate:
         between = decision.between_pairs([case.screened for case in tested])
         of_cells = {s.members[0].key: s for s in suspicions if not s.family}
         judgements = [_judgement(case, of_cells.get(case.key), between) for case in cases]
-        slower = {case.group for case in cases if _is_slower(of_cells.get(case.key))}
+        slower = {case.group for case, j in zip(cases, judgements, strict=True) if j.outcome == "slower"}
         # A family whose mean one of its cells has moved says nothing more.
         judgements += [_of_family(s) for s in suspicions if s.family and s.members[0].group not in slower]
-        return Found(tuple(judgements), len(controls) if suspicions else None, _drift(controls), self._pairs)
+        asked = len(controls) if suspicions and not self._options.everything else None
+        return Found(tuple(judgements), asked, _drift(controls), self._pairs)
 
     def _compile(self, keys: Sequence[Key]) -> None:
         """Compile before anything is measured, both sides at once: with an empty cache it takes the longest."""
@@ -237,9 +236,6 @@ class Gate:
                         case.confirmed[pair] = float(np.median(sample.rounds))
                     elif sample.fault:
                         case.lost[pair] = sample.fault
-            for case in cases:
-                if case.lost and len(case.confirmed) < _ENOUGH * upto:
-                    case.fault = next(iter(case.lost.values()))
             _judge(suspicions, look)
 
     def _turn(self, cases: Sequence[_Case], rounds: int, *, compare: bool) -> Iterator[tuple[_Case, _Sample]]:
@@ -358,15 +354,13 @@ def _judgement(case: _Case, suspicion: _Suspicion | None, between: float) -> Jud
         return replace(known, outcome="inconclusive", reason=case.fault)
     if not case.measured:
         return replace(known, outcome="unchanged", reason="both sides run the same code")
+    if suspicion and suspicion.verdict != "slower" and len(values) < _ENOUGH * (len(values) + len(case.lost)):
+        return replace(known, outcome="inconclusive", reason=next(iter(case.lost.values())))
     if suspicion and suspicion.verdict:
         return replace(known, outcome=suspicion.verdict, reason=_evidence(suspicion))
     return replace(
         known, reason=f"no suspect: {100 * np.expm1(decision.middle(case.screened)):+.1f} % when screened"
     )
-
-
-def _is_slower(s: _Suspicion | None) -> bool:
-    return s is not None and s.verdict == "slower"
 
 
 def _of_family(s: _Suspicion) -> Judgement:

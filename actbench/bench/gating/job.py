@@ -6,28 +6,26 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from actbench.bench.clock import Timer
-from actbench.bench.config import Config, holds
+from actbench.bench.config import Config
 from actbench.bench.gating.decision import Rule
 from actbench.bench.gating.gate import Event, Gate, Key, Options
 from actbench.bench.gating.pairing import Injection
 from actbench.bench.gating.process import describe
 from actbench.bench.gating.record import Judgement, Outcome, Report, Version
-from actbench.bench.gating.side import INSTALLED, Side
-from actbench.bench.machine import Machine, this_machine
+from actbench.bench.gating.side import Side
+from actbench.bench.machine import this_machine
 from actbench.bench.plan import Cell, expand
-from actbench.bench.system import SYSTEM, System, usable_cpus
-from actbench.bench.watch import Interval, grown, moment
+from actbench.bench.system import SYSTEM, usable_cpus
+from actbench.bench.watch import Interval, Moment, grown, moment
 from actbench.catalog.errors import ActbenchError, UsageError
 from actbench.peers.base import PASSES as COMPARED
 
 STOLEN = 0.02
 """The part of the CPUs' time that a hypervisor may give to others before a slowdown is no longer believed."""
 
-_UNUSED = ("against", "cache", "rounds", "roofline", "output")
+_UNUSED = ("against", "cache", "rounds", "budget", "roofline", "output")
 """What a configuration says of runs alone."""
 
 
@@ -36,7 +34,6 @@ class Known:
     """A function as a side has it."""
 
     name: str
-    kind: str
     family: str
     passes: tuple[str, ...]
 
@@ -52,44 +49,38 @@ def run(
     everything: bool = False,
     inject: Callable[[Sequence[Cell]], Injection] = lambda cells: Injection(),
     progress: Callable[[Event], None] = lambda event: None,
-    machine: Machine | None = None,
-    system: System = SYSTEM,
-    timer: Timer = time.perf_counter_ns,
-    own: Timer = time.process_time_ns,
+    budget_s: float | None = None,
 ) -> Report:
     """The report of a gate of the named functions, or of all that either side has where none is named.
 
     Raises SideError where a side cannot be imported, UsageError where no cell is left.
     """
-    begun = timer()
+    begun = _moment()
     cpus = _cpus(config)
     described = describe([base, head], cpus, config.timeout)
     sides = {name: _known(found) for name, found in described.items()}
     keys, lone = _plan(sides["base"], sides["head"], config, names, peers)
     families = {f.name: f.family for side in ("base", "head") for f in sides[side].values()}
-    _check_thresholds(config, families)
+    config.check_thresholds(families)
     injection = inject([key.cell for key in keys])
-    options = Options(
-        1e9 * config.slice, cpus, config.seed, config.timeout, everything, config.budget, injection
-    )
-    before = moment(system, timer, own)
+    options = Options(1e9 * config.slice, cpus, config.seed, config.timeout, everything, budget_s, injection)
 
     def watch() -> Callable[[], str]:
-        begun = moment(system, timer, own)
-        return lambda: _stopped(Interval(begun, moment(system, timer, own), cpus))
+        before = _moment()
+        return lambda: _stopped(Interval(before, _moment(), cpus))
 
-    gate = Gate(base, head, options, timer, progress, watch)
+    gate = Gate(base, head, options, time.perf_counter_ns, progress, watch)
     found = gate.run(
         keys,
         lambda key: Rule(config.threshold_of(key.cell.function, families)),
         lambda key: families[key.cell.function],
     )
-    watched = Interval(before, moment(system, timer, own), cpus)
+    watched = Interval(begun, _moment(), cpus)
     return Report(
         command=command,
         created=_now(),
-        seconds=round((timer() - begun) / 1e9, 1),
-        machine=machine or this_machine(),
+        seconds=round((watched.after.ns - begun.ns) / 1e9, 1),
+        machine=this_machine(),
         base=Version(base.label, described["base"]["versions"]),
         head=Version(head.label, described["head"]["versions"]),
         config=_recorded(config, names),
@@ -108,20 +99,23 @@ def failed(
     names: Sequence[str],
     *,
     command: str,
-    machine: Machine | None = None,
 ) -> Report:
     """The report of a gate that measured nothing, because a side cannot be built or imported."""
     return Report(
         command=command,
         created=_now(),
         seconds=0.0,
-        machine=machine or this_machine(),
+        machine=this_machine(),
         base=Version(labels[0], {}),
         head=Version(labels[1], {}),
         config=_recorded(config, names),
         judgements=(),
         fault=str(error),
     )
+
+
+def _moment() -> Moment:
+    return moment(SYSTEM, time.perf_counter_ns, time.process_time_ns)
 
 
 def _now() -> str:
@@ -144,17 +138,9 @@ def _cpus(config: Config) -> tuple[int, ...]:
     return tuple(usable[-most:])
 
 
-def _check_thresholds(config: Config, families: Mapping[str, str]) -> None:
-    """Raise UsageError for a threshold of what neither side has: a slip of the pen would go unseen."""
-    for pattern in config.threshold:
-        if not any(holds(pattern, name, families) for name in families):
-            known = ", ".join(sorted({f"@{family}" for family in families.values()}))
-            raise UsageError(f"threshold: neither side has a function of {pattern!r}; families are {known}")
-
-
 def _known(described: Mapping[str, Any]) -> Mapping[str, Known]:
     return {
-        name: Known(name, about["kind"], about["family"], tuple(about["passes"]))
+        name: Known(name, about["family"], tuple(about["passes"]))
         for name, about in described["functions"].items()
     }
 
@@ -220,12 +206,3 @@ def _stopped(watched: Interval) -> str:
     if watched.hot:
         return "a CPU was throttled for heat while it was timed"
     return ""
-
-
-def sources(
-    base: str | None, head: str | None, base_python: str | None, project: Path | None
-) -> tuple[str, str]:
-    """What base and head are taken from: of what the user did not say, the most likely."""
-    if base is None and base_python is None:
-        raise UsageError("--base REV, WHEEL or DIR, or --base-python PYTHON: what is the head compared with?")
-    return base or INSTALLED, head or (str(project) if project and base else INSTALLED)

@@ -49,7 +49,7 @@ class Process:
 
     def __init__(self, side: Side, cpus: Sequence[int], random: Random, timeout_s: float) -> None:
         self.side, self._cpus, self._timeout_s = side, list(cpus), timeout_s
-        self._told = tempfile.TemporaryFile()  # noqa: SIM115  (closed in __exit__)
+        self._told = tempfile.TemporaryFile()  # noqa: SIM115  (closed in close)
         inherited = dict(os.environ)
         # What this interpreter finds by it, the same one finds there too, behind the side's own.
         beside = [inherited.pop("PYTHONPATH", "")] if side.python == sys.executable else []
@@ -160,7 +160,7 @@ class Process:
         return f"{how}: {cleaned(last)}" if last else how
 
 
-def begun(side: Side, cpus: Sequence[int], random: Random, timeout_s: float) -> Process:
+def started(side: Side, cpus: Sequence[int], random: Random, timeout_s: float) -> Process:
     """A process that has imported its side; raises SideError where it cannot."""
     process = Process(side, cpus, random, timeout_s)
     try:
@@ -175,7 +175,7 @@ def begun(side: Side, cpus: Sequence[int], random: Random, timeout_s: float) -> 
 def describe(sides: Sequence[Side], cpus: Sequence[int], timeout_s: float) -> Mapping[str, Mapping[str, Any]]:
     """Each side's versions and functions, by its name; raises SideError where one cannot be imported."""
     with ExitStack() as stack:
-        started = [stack.enter_context(Process(side, cpus, Random(0), timeout_s)) for side in sides]
-        for process in started:
+        both = [stack.enter_context(Process(side, cpus, Random(0), timeout_s)) for side in sides]
+        for process in both:
             process.begin()
-        return {process.side.name: process.begun() for process in started}
+        return {process.side.name: process.begun() for process in both}

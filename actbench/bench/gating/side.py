@@ -97,9 +97,9 @@ def side(
         tree = path.resolve()
         label, cached = str(tree), tree
     else:
-        top = working_tree(here)
+        top = working_tree(project)
         if top is None:
-            why = _last(_git(here, "rev-parse").stderr)
+            why = _last(_git(project, "rev-parse").stderr)
             raise UsageError(f"--{name} {source} is no wheel and no directory, and no revision: {why}")
         label = _check_out(name, source, top, folder / "tree")
         tree, cached = folder / "tree" / project.relative_to(top), project
@@ -128,8 +128,14 @@ def pyproject(tree: Path) -> Mapping[str, Any]:
 def run_python(name: str, python: str, told: str, *arguments: str) -> None:
     """Run a part of building a side; ``told`` is what a reader sees of it; raises BuildError."""
     # A project may take its version from git; the files of a revision lie outside of it.
-    environment = {"SETUPTOOLS_SCM_PRETEND_VERSION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"} | os.environ
-    done = subprocess.run([python, *arguments], capture_output=True, env=environment)
+    usual = {"SETUPTOOLS_SCM_PRETEND_VERSION": "0"} | os.environ
+    alone = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
+    try:
+        done = subprocess.run(
+            [python, *arguments], capture_output=True, stdin=subprocess.DEVNULL, env=usual | alone
+        )
+    except OSError as error:
+        raise BuildError(f"{name}: cannot run {python}: {error.strerror or error}") from error
     if done.returncode:
         raise BuildError(f"{name} does not build: {told}: {_last(done.stderr)}")
 
@@ -198,9 +204,11 @@ def _cache(name: str, source: Path | str) -> Path:
 def _git(
     folder: Path, *arguments: str, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[bytes]:
-    whole = os.environ | (environment or {})
+    # What it says is read, and must not wait for an answer.
+    whole = os.environ | {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"} | dict(environment or {})
+    command = ["git", "-C", str(folder), *arguments]
     try:
-        return subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, env=whole)
+        return subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, env=whole)
     except FileNotFoundError:
         return subprocess.CompletedProcess(arguments, 127, b"", b"git is not installed")
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from actbench.bench.gating import environment
-from actbench.bench.gating.environment import Project, declared, fitted
+from actbench.bench.gating.environment import Project, declared, fitted, sources
 from actbench.bench.gating.side import INSTALLED, BuildError, Side, side
+from actbench.catalog.errors import UsageError
 
 PY = sys.executable
 
@@ -72,6 +73,7 @@ def test_what_pip_refuses_is_a_base_that_does_not_build(tmp_path):
         (["numpy>=2", "numba"], ["numba", "numpy>=2"]),
         (["ML_dtypes >=0.4,<1"], ["ml-dtypes<1,>=0.4"]),
         (["numpy"], ["numpy", "rich"]),
+        (["rich>=13.7"], ["rich>=13.8"]),  # what is installed is good for both
         ([], []),
     ],
 )
@@ -87,6 +89,7 @@ def test_a_project_that_does_not_ask_for_us_has_us_all_the_same(tmp_path, comman
     (copied,) = made.paths
     assert (Path(copied) / "actbench" / "__init__.py").is_file()
     asked = commands[-1]
+    assert f"numpy=={metadata.version('numpy')}" in asked  # as head has it
     assert "numba<0.60" in asked
     assert any(need.startswith("pydantic") for need in asked)  # ours
     assert not any("extra" in need or need.startswith("torch") for need in asked)
@@ -115,3 +118,12 @@ def test_an_older_wheel_of_ours_against_what_is_installed(tmp_path, commands):
 def test_what_does_not_tell(tmp_path, text):
     (tmp_path / "pyproject.toml").write_text(text)
     assert declared(Side("base", "base", PY, (), (), tmp_path, tmp_path)) is None
+
+
+def test_where_sides_come_from(tmp_path):
+    assert sources("main", None, None, tmp_path) == ("main", str(tmp_path))
+    assert sources("main", "v2", None, tmp_path) == ("main", "v2")
+    assert sources(None, None, "old/python", tmp_path) == ("installed", "installed")
+    assert sources("old.whl", None, None, None) == ("old.whl", "installed")
+    with pytest.raises(UsageError, match="what is the head compared with"):
+        sources(None, None, None, tmp_path)

@@ -6,7 +6,7 @@ import pytest
 
 from actbench.bench.config import Config
 from actbench.bench.gating.gate import Key
-from actbench.bench.gating.job import Known, _check_thresholds, _plan, _stolen, _stopped, sources
+from actbench.bench.gating.job import Known, _plan, _stolen, _stopped
 from actbench.bench.watch import Interval, Moment
 from actbench.catalog.errors import UsageError
 
@@ -14,7 +14,7 @@ CONFIG = Config(**{"pass": "forward,backward", "dtype": "float32", "size": "4Ki"
 
 
 def known(*names, passes=("forward", "derivative", "backward")):
-    return {name: Known(name, "activation", "all", passes) for name in names}
+    return {name: Known(name, "all", passes) for name in names}
 
 
 def test_only_what_both_sides_have_is_measured():
@@ -53,10 +53,10 @@ def test_what_cannot_be_asked():
 def test_a_threshold_of_nothing_is_a_slip():
     families = {"relu": "rectifier"}
     for pattern in ("*", "relu", "re*", "@rectifier"):
-        _check_thresholds(CONFIG.model_copy(update={"threshold": {pattern: 0.1}}), families)
+        CONFIG.model_copy(update={"threshold": {pattern: 0.1}}).check_thresholds(families)
     for pattern in ("@rectifiers", "elu"):
-        with pytest.raises(UsageError, match=f"'{pattern}'; families are @rectifier"):
-            _check_thresholds(CONFIG.model_copy(update={"threshold": {pattern: 0.1}}), families)
+        with pytest.raises(UsageError, match=f"no function of '{pattern}'; families are @rectifier"):
+            CONFIG.model_copy(update={"threshold": {pattern: 0.1}}).check_thresholds(families)
 
 
 def moment(steal=0, idle=1000, throttled=0, hot=0):
@@ -73,12 +73,3 @@ def test_a_quota_and_heat_are_held_against_a_sample():
     assert _stopped(Interval(moment(throttled=7, hot=3), moment(throttled=7, hot=3), (0,))) == ""
     assert "a CPU quota stopped" in _stopped(Interval(moment(), moment(throttled=1), (0,)))
     assert "throttled for heat" in _stopped(Interval(moment(), moment(hot=1), (0,)))
-
-
-def test_where_sides_come_from(tmp_path):
-    assert sources("main", None, None, tmp_path) == ("main", str(tmp_path))
-    assert sources("main", "v2", None, tmp_path) == ("main", "v2")
-    assert sources(None, None, "old/python", tmp_path) == ("installed", "installed")
-    assert sources("old.whl", None, None, None) == ("old.whl", "installed")
-    with pytest.raises(UsageError, match="what is the head compared with"):
-        sources(None, None, None, tmp_path)

@@ -1,0 +1,123 @@
+"""What tells one version's code from another's, and what does not."""
+
+from __future__ import annotations
+
+import sys
+import types
+
+import pytest
+
+from actbench.bench.gating import arm
+
+MODULE = """\
+; ModuleID = 'one'
+source_filename = "one.py"
+@text = internal constant [3 x i8] c"ab\\00"
+@env = internal constant [9 x i8] c"missing Environment: {unique}\\00"
+define float @"kernel{unique}"(float %x) #0 {{
+  %y = call float @{called}(float %x, float {constant})
+  ret float %y
+}}
+declare float @{called}(float, float) #1
+attributes #0 = {{ "target-cpu"="{cpu}" }}
+"""
+
+
+def module(unique="1", called="llvm.maximum.f32", constant="0.0", cpu="znver3"):
+    return arm._normal(MODULE.format(unique=unique, called=called, constant=constant, cpu=cpu))
+
+
+def test_names_that_numba_gives_tell_nothing():
+    assert module(unique="1") == module(unique="B15v90319956818711")
+
+
+@pytest.mark.parametrize(
+    "change", [{"called": "llvm.maxnum.f32"}, {"called": "expf"}, {"constant": "1.0"}, {"cpu": "x86-64"}]
+)
+def test_what_a_kernel_calls_and_holds_tells(change):
+    assert module() != module(**change)
+
+
+def code_of(source: str) -> str:
+    space: dict[str, object] = {}
+    exec(source, space)
+    return arm._python(space["f"].__code__)
+
+
+BODY = "def f(x):\n    'What it does.'\n    return x in {'a', 'b'} or (lambda: 3)() + x\n"
+
+
+def test_where_code_stands_and_what_documents_it_tell_nothing():
+    assert code_of(BODY) == code_of("\n\n# a comment\n" + BODY.replace("What it does", "What else it does"))
+
+
+@pytest.mark.parametrize(("old", "new"), [("3", "4"), ("'b'", "'c'"), ("+ x", "- x"), ("(x)", "(x, y=1)")])
+def test_what_code_does_tells(old, new):
+    assert code_of(BODY) != code_of(BODY.replace(old, new))
+
+
+def seen(f, *args):
+    """What is noted of a call."""
+    told = []
+
+    def note(frame, event, what):
+        if event == "call" and frame.f_code is f.__code__:
+            told.append(arm._values(frame))
+
+    sys.setprofile(note)
+    try:
+        f(*args)
+    finally:
+        sys.setprofile(None)
+    return told[0]
+
+
+def test_values_that_code_finds_are_part_of_it():
+    pool = types.ModuleType("pool")
+
+    def space(grain, limit, default):
+        pool.GRAIN = grain
+        found = {"pool": pool, "LIMIT": limit, "unused": object()}
+        exec(f"def f(x, n={default}):\n    return x + pool.GRAIN + LIMIT[0] + n\n", found)
+        return seen(found["f"], 1)
+
+    assert space(4, (1, 2.5), 7) == space(4, (1, 2.5), 7)
+    assert len({space(4, (1, 2), 7), space(5, (1, 2), 7), space(4, (1, 3), 7), space(4, (1, 2), 8)}) == 4
+
+
+def test_an_address_is_no_value():
+    assert arm._plain(4096)
+    assert arm._plain(("a", None, 2.5))
+    assert not arm._plain(0x7F00_0000_0000)
+    assert not arm._plain(("a", 0x7F00_0000_0000))
+    assert not arm._plain([1])
+
+
+def test_a_call_of_nothing_compiled_is_not_known():
+    """Else a compiled function that is reached in another way would count as unchanged."""
+    assert arm._code_of(lambda: sum(range(3)), arm.Compiled()) == []
+
+
+def test_compiled_functions_are_known_also_where_they_are_made_later():
+    from numba import njit
+
+    @njit
+    def first(x):
+        return x + 1.0
+
+    @njit
+    def second(x):
+        return x * 3.0
+
+    def entry(dispatcher):
+        dispatcher(1.0)
+        (made,) = dispatcher.overloads.values()
+        return made.entry_point
+
+    compiled, one = arm.Compiled(), entry(first)
+    before = arm._code_of(lambda: one(1.0), compiled)
+    assert "fadd" in before[-1]
+    other = entry(second)
+    both = arm._code_of(lambda: (one(1.0), other(1.0)), compiled)
+    assert ["fadd" in both[-2], "fmul" in both[-1]] == [True, True]
+    assert both[-2] == before[-1]
