@@ -12,6 +12,7 @@ import argparse
 import hashlib
 import importlib
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -188,6 +189,7 @@ def main() -> None:
     path = given.output / "gate.json"
     document: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"trials": []}
     phases = () if given.report else PHASES
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what was begun is cleared away
     here = this_machine()
     if phases and not document["trials"]:
         document |= {"gate": version(), "machine": asdict(here)}
