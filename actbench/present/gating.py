@@ -138,7 +138,7 @@ def self_test(trials: Sequence[Trial]) -> RenderableType:
         of = [t for t in trials if t.injected == part]
         rows.append(worth(part, of))
     caption = "injected: extra calls in one cell of head's; in brackets the exact 95 % interval\n"
-    return Group(table.terminal(least(trials)), table.terminal(Table("", WORTH, tuple(rows), caption)))
+    return Group(table.terminal(least(trials)), "", table.terminal(Table("", WORTH, tuple(rows), caption)))
 
 
 def least(trials: Sequence[Trial]) -> Table:
@@ -191,10 +191,11 @@ def _lines(report: Report) -> Iterator[str]:
         )
     if report.controls == 0:
         yield "no controls: no cell runs the same code on both sides, so nothing tells the machine from the change"
+    before = report.base.versions
     changed = [
-        f"{name} {report.base.versions.get(name)} -> {version}"
+        f"{name} {before[name]} -> {version}"
         for name, version in report.head.versions.items()
-        if report.base.versions.get(name) != version
+        if before.get(name, version) != version
     ]
     if changed:
         yield f"versions differ: {', '.join(changed)}"

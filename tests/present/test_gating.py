@@ -19,7 +19,7 @@ from actbench.present.output import plain_text
 SLOW = Judgement(
     "slower",
     Cell("silu", "backward", "float32", 65536),
-    reason="16 of 16 pairs slower by 1 %",
+    reason="16 of 16 pairs slower by over 1 %",
     ratio=Estimate(1.052, 1.048, 1.057),
     detectable=0.035,
     threshold=0.03,
@@ -36,7 +36,7 @@ SAME = Judgement(
 UNCHANGED = Judgement(
     "unchanged", Cell("mse", "forward", "float32", 65536), reason="both sides run the same code"
 )
-OPEN = replace(SLOW, outcome="inconclusive", reason="21 of 32 pairs slower by 1 %")
+OPEN = replace(SLOW, outcome="inconclusive", reason="21 of 32 pairs slower by over 1 %")
 WRONG = Judgement(
     "incorrect",
     Cell("tanh", "forward", "float32", 65536),
@@ -44,7 +44,7 @@ WRONG = Judgement(
 )
 ADDED = Judgement("added", Cell("new", "forward", "float32", 65536), reason="only head has it")
 FAMILY = Judgement(
-    "slower", family="gated", ratio=Estimate(1.02, 1.018, 1.022), reason="16 of 16 pairs slower by 0.5 %"
+    "slower", family="gated", ratio=Estimate(1.02, 1.018, 1.022), reason="16 of 16 pairs slower by over 0.5 %"
 )
 
 
@@ -111,7 +111,9 @@ def test_the_summary_leads_with_the_verdict_and_holds_every_cell():
 
 def test_versions_that_differ_are_told():
     made = report(SAME, head=Version("x", {"python": "3.11.7", "actbench": "0.1.0", "numba": "0.69.0"}))
-    assert "versions differ: numba 0.68.1 -> 0.69.0" in gating.markdown(made)
+    assert "versions differ: numba 0.68.1 -> 0.69.0  \n" in gating.markdown(made)
+    more = replace(made.head, versions={**made.head.versions, "torch": "2.13.0"})  # which base does without
+    assert "torch" not in gating.markdown(replace(made, head=more))
 
 
 def test_annotations_are_those_of_github():
@@ -119,7 +121,7 @@ def test_annotations_are_those_of_github():
     (line,) = gating.github(report(SAME, SLOW))
     assert line == (
         "::error title=actbench%3A silu/backward/float32/64Ki is slower::"
-        "1.052 (1.048..1.057): 16 of 16 pairs slower by 1 %25"
+        "1.052 (1.048..1.057): 16 of 16 pairs slower by over 1 %25"
     )
     (line,) = gating.github(report(SAME, OPEN))
     assert line.startswith("::warning ")

@@ -379,7 +379,7 @@ def _evidence(s: _Suspicion) -> str:
     values = s.values
     sign = -1 if s.seems == "faster" else 1
     beyond = sum(sign * v > s.rule.tolerated for v in values)
-    return f"{beyond} of {len(values)} pairs {s.seems} by {100 * np.expm1(s.rule.tolerated):.2g} %"
+    return f"{beyond} of {len(values)} pairs {s.seems} by over {100 * np.expm1(s.rule.tolerated):.2g} %"
 
 
 def _drift(controls: Sequence[_Case]) -> str:

@@ -94,7 +94,7 @@ def test_the_slow_cell_alone_is_called_slower():
     j = found["silu"]
     assert len(j.confirmed) == 16
     assert j.ratio.value == pytest.approx(1.05, abs=0.005)
-    assert j.reason == "16 of 16 pairs slower by 1 %"
+    assert j.reason == "16 of 16 pairs slower by over 1 %"
     # Fresh pairs hold nothing but the suspect: one to compile, two to screen, sixteen to confirm.
     assert gate.log[3:] == [["silu"]] * 16
     assert whole.pairs == 19
