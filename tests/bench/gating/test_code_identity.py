@@ -121,3 +121,23 @@ def test_compiled_functions_are_known_also_where_they_are_made_later():
     both = arm._code_of(lambda: (one(1.0), other(1.0)), compiled)
     assert ["fadd" in both[-2], "fmul" in both[-1]] == [True, True]
     assert both[-2] == before[-1]
+
+
+def test_what_python_code_finds_on_the_way_to_compiled_code_tells():
+    from numba import njit
+
+    @njit
+    def kernel(x):
+        return x + 1.0
+
+    kernel(1.0)
+    (made,) = kernel.overloads.values()
+    compiled = arm.Compiled()
+
+    def with_grain(grain):
+        space = {"GRAIN": grain, "entry": made.entry_point}
+        exec("def f(x):\n    return entry(x) + GRAIN\n", space)
+        return arm._code_of(lambda: space["f"](1.0), compiled)
+
+    assert with_grain(4) == with_grain(4)
+    assert with_grain(4) != with_grain(5)

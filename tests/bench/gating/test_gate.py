@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from math import log
 from random import Random
 
+import numpy as np
 import pytest
 
 from actbench.bench.gating.decision import Rule
@@ -370,6 +371,47 @@ def test_a_round_is_heads_time_by_bases():
     assert pair.rounds(Loaded((10, 10), False, 0.0), 3) == pytest.approx([log(1.1)] * 3)
     pair, _, _ = paired()
     assert pair.rounds(Loaded((20, 21), False, 0.0), 3) == pytest.approx([log(1.05)] * 3)
+
+
+class Answering(FakeSide):
+    """A process with answers of its own."""
+
+    def __init__(self, name, **answers):
+        super().__init__(name, Clock())
+        self.answers = {"load": {}, "calibrate": {"loops": 3}, "code": {"code": "one"}, **answers}
+
+    def ask(self, do, **what):
+        if do == "values":
+            np.save(what["path"], self.answers["values"])
+        return self.answers.get(do, {})
+
+
+def loaded_from(tmp_path, base, head, peer=None):
+    pair = Pair.__new__(Pair)
+    pair._random, pair._folder, pair._maker = Random(5), tmp_path, Answering("maker")
+    pair.base, pair.head = Answering("base", **base), Answering("head", **head)
+    pair.described = {name: {"versions": {"numba": "0.62"}} for name in ("base", "head")}
+    return pair.load(KEYS[0].cell, peer, 1e4, Injection(), compare=True)
+
+
+def test_other_bits_of_the_same_code_are_not_of_the_same_code(tmp_path):
+    """Something that the hash of the code does not see must have changed."""
+    one = {"digest": {"hash": "a"}, "values": np.array([1.0, 2.0])}
+    other = {"digest": {"hash": "b"}, "values": np.array([1.0, 2.0 + 1e-7])}
+    assert loaded_from(tmp_path, one, one).same_code
+    found = loaded_from(tmp_path, one, other)
+    assert not found.same_code
+    assert found.difference == pytest.approx(5e-8, rel=0.01)
+    unknown = {**one, "code": {"code": None}}
+    assert not loaded_from(tmp_path, unknown, unknown).same_code
+
+
+def test_what_a_library_lacks(tmp_path):
+    lacking = {"load": {"missing": "torch has no such call"}}
+    with pytest.raises(AbsentError, match="on neither side: torch has no such call"):
+        loaded_from(tmp_path, lacking, lacking, "torch")
+    with pytest.raises(RefusedError, match=r"^head: torch has no such call"):
+        loaded_from(tmp_path, {"digest": {"hash": "a"}}, lacking, "torch")
 
 
 @pytest.mark.parametrize("ns", [0, -5, 10**12])

@@ -168,3 +168,20 @@ def test_a_pyproject_that_only_configures_tools_is_not_built(repository, tmp_pat
     (repository / "pyproject.toml").write_text("[tool.ruff]\nline-length = 99\n")
     base = side("base", str(repository), PY, [Path("functions/mine.py")], tmp_path / "scratch")
     assert base.paths == ()
+
+
+def test_a_project_elsewhere(repository, tmp_path, monkeypatch):
+    """Its revisions are those of its own repository, wherever the user stands."""
+    git(repository, "worktree", "add", "-q", str(tmp_path / "feature"), "HEAD~1")
+    for i, folder in enumerate((tmp_path, repository)):
+        monkeypatch.chdir(folder)
+        mine = tmp_path / "feature" / "functions" / "mine.py"
+        base = side("base", "main", PY, [mine], tmp_path / str(i), tmp_path / "feature")
+        assert Path(base.files[0]).read_text() == "VERSION = 2\n"
+
+
+def test_no_interpreter_to_build_with(tmp_path):
+    wheel = tmp_path / "old-1.0-py3-none-any.whl"
+    wheel.write_bytes(b"")
+    with pytest.raises(BuildError, match=r"^base: cannot run none/python: No such file"):
+        side("base", str(wheel), "none/python", [], tmp_path / "scratch")
