@@ -9,12 +9,12 @@ import typer
 
 from actbench.cli.progress import bars, tell
 from actbench.cli.report import Export, command_line, deliver, parse_exports, write_folder
-from actbench.cli.selection import Names, chosen
+from actbench.cli.selection import HOW, ConfigFile, Names, Seed, Slice, chosen
 
 if TYPE_CHECKING:
     from actbench.bench.runner import Event
 
-WHAT, HOW, WHERE = "What to measure", "How to measure", "Where results go"
+WHAT, WHERE = "What to measure", "Where results go"
 
 
 def bench(
@@ -66,15 +66,9 @@ def bench(
         str | None,
         typer.Option(help="quick (the default), full, ci or peers.", rich_help_panel=HOW),
     ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE.toml", help="Read options from a file.", rich_help_panel=HOW),
-    ] = None,
+    config: ConfigFile = None,
     rounds: Annotated[str | None, typer.Option(help="Samples a cell, from 6.", rich_help_panel=HOW)] = None,
-    slice: Annotated[
-        str | None,
-        typer.Option(help="The least time a sample takes, such as 2ms.", rich_help_panel=HOW),
-    ] = None,
+    slice: Slice = None,
     budget: Annotated[
         str | None,
         typer.Option(
@@ -82,7 +76,7 @@ def bench(
             rich_help_panel=HOW,
         ),
     ] = None,
-    seed: Annotated[str | None, typer.Option(help="Of data and order.", rich_help_panel=HOW)] = None,
+    seed: Seed = None,
     roofline: Annotated[
         bool | None,
         typer.Option(

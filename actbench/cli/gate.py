@@ -10,12 +10,10 @@ import typer
 
 from actbench.cli.progress import bars, tell
 from actbench.cli.report import command_line, parse_exports
-from actbench.cli.selection import AsJson, Files, Names, chosen
+from actbench.cli.selection import HOW, AsJson, ConfigFile, Files, Names, Seed, Slice, chosen
 
 if TYPE_CHECKING:
     from actbench.bench.gating.record import Report
-
-HOW = "How to measure"
 
 
 def gate(
@@ -49,9 +47,7 @@ def gate(
     preset: Annotated[
         str | None, typer.Option(help="The cells: ci, by default, quick or full.", rich_help_panel=HOW)
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option(metavar="FILE.toml", help="Read options from a file.", rich_help_panel=HOW)
-    ] = None,
+    config: ConfigFile = None,
     pass_: Annotated[
         str | None, typer.Option("--pass", help="forward,derivative,backward", rich_help_panel=HOW)
     ] = None,
@@ -61,10 +57,8 @@ def gate(
     threshold: Annotated[
         str | None, typer.Option(help="The slowdown that matters; 3% by default.", rich_help_panel=HOW)
     ] = None,
-    slice: Annotated[
-        str | None, typer.Option(help="The least time a sample takes, such as 2ms.", rich_help_panel=HOW)
-    ] = None,
-    seed: Annotated[str | None, typer.Option(help="Of data and order.", rich_help_panel=HOW)] = None,
+    slice: Slice = None,
+    seed: Seed = None,
     budget: Annotated[
         str | None,
         typer.Option(help="The time for measuring; what is left is inconclusive.", rich_help_panel=HOW),

@@ -18,6 +18,15 @@ Every = Annotated[bool, typer.Option("--all", help="Every function.")]
 Files = Annotated[
     list[Path] | None, typer.Option("--from", metavar="FILE.py", help="Declare functions from a file.")
 ]
+HOW = "How to measure"
+"""The panel of a command's help that the next three stand in."""
+ConfigFile = Annotated[
+    Path | None, typer.Option(metavar="FILE.toml", help="Read options from a file.", rich_help_panel=HOW)
+]
+Slice = Annotated[
+    str | None, typer.Option(help="The least time a sample takes, such as 2ms.", rich_help_panel=HOW)
+]
+Seed = Annotated[str | None, typer.Option(help="Of data and order.", rich_help_panel=HOW)]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
