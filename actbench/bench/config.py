@@ -40,11 +40,6 @@ def parse_duration(value: object) -> float:
     return float(match[1]) * _SECONDS[match[2] or "s"]
 
 
-def plain(value: object) -> str:
-    """A value of a configuration as it is written on a command line."""
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
 def _items(value: object) -> list[object]:
     if isinstance(value, str):
         return [part.strip() for part in value.split(",")]

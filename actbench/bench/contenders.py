@@ -15,7 +15,7 @@ from actbench.bench.clock import Arm, settling
 from actbench.bench.data import sample
 from actbench.bench.plan import Cell, Function
 from actbench.bench.run import OURS, Contender
-from actbench.catalog.errors import ActbenchError
+from actbench.catalog.errors import ActbenchError, in_one_line
 from actbench.kernels import threads as pool
 from actbench.kernels.workload import Workload
 from actbench.peers.base import PASSES, Peer, Request
@@ -155,6 +155,4 @@ def _finite(error: float) -> float | None:
 
 
 def _reason(error: BaseException) -> str:
-    text = str(error) if isinstance(error, ActbenchError) else f"{type(error).__name__}: {error}"
-    line = " ".join(text.split())
-    return line if len(line) <= 200 else f"{line[:197]}..."
+    return in_one_line(str(error) if isinstance(error, ActbenchError) else f"{type(error).__name__}: {error}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -65,8 +64,7 @@ def add(path: Path, folder: Path = FOLDER) -> Path:
     run = load_run(path)
     if not run.complete:
         raise UsageError(f"{path} is unfinished: 'actbench bench --resume' goes on with it")
-    stamp = re.sub(r"\D", "", run.created)
-    kept = folder / f"{stamp[:8]}-{stamp[8:]}-{run.config.get('preset', 'run')}.json.gz"
+    kept = folder / f"{run.stamp}-{run.config.get('preset', 'run')}.json.gz"
     if kept.exists():
         if load_run(kept) != run:
             raise UsageError(f"{kept} is there already, and is another run: a history only grows")

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
 from itertools import pairwise
@@ -50,6 +51,11 @@ class Machine:
         """The names of the lasting fields in which `other` is not this machine."""
         lasting = ("cpu", "architecture", "cores", "caches", "memory", "hypervisor")
         return tuple(name for name in lasting if getattr(self, name) != getattr(other, name))
+
+
+def now() -> str:
+    """The time as files have it: ISO 8601, UTC, whole seconds."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @cache

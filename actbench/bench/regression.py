@@ -11,9 +11,8 @@ from typing import Literal
 
 import numpy as np
 
-from actbench.bench.config import plain
 from actbench.bench.plan import Cell
-from actbench.bench.run import JOURNAL_FILE, RUN_FILE, Measurement, Run, load_run, run_folders
+from actbench.bench.run import JOURNAL_FILE, RUN_FILE, Measurement, Run, load_run, run_folders, settings_apart
 from actbench.bench.statistics import CONFIDENCE, Estimate, median_ranks
 from actbench.catalog.errors import ActbenchError, InputFileError, UsageError
 
@@ -81,13 +80,12 @@ class Comparison:
 def obstacles(base: Run, head: Run) -> tuple[str, ...]:
     """Why the times of two runs cannot be compared: another machine, other settings, other data."""
     found = [f"another machine ({name})" for name in base.machine.differences(head.machine)]
-    how = {*base.config, *head.config} - {*_OF_CELLS, *_ELSEWHERE}
-    for key in sorted(how):
-        before, after = base.config.get(key), head.config.get(key)
-        if before != after:
-            found.append(f"another configuration ({key} {plain(before)}, now {plain(after)})")
-    sums = [run.input.sha256 if run.input else None for run in (base, head)]
-    if sums[0] != sums[1]:
+    free = (*_OF_CELLS, *_ELSEWHERE)
+    found += [
+        f"another configuration ({key} {was}, now {is_now})"
+        for key, was, is_now in settings_apart(base, head, free)
+    ]
+    if base.data != head.data:
         found.append("other data (--input)")
     return tuple(found)
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, cached_property
@@ -246,6 +247,17 @@ class Run:
         """The cells of one element, which tell what a call costs."""
         return tuple(m for m in self.cells if m.cell.size == 1)
 
+    @property
+    def stamp(self) -> str:
+        """When it began, as names of files have it: 20260131-235959."""
+        digits = re.sub(r"\D", "", self.created)
+        return f"{digits[:8]}-{digits[8:14]}"
+
+    @property
+    def data(self) -> str | None:
+        """What tells the data of one --input from another's; None for what is drawn."""
+        return self.input.sha256 if self.input else None
+
 
 @cache
 def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
@@ -306,6 +318,15 @@ def load_run(path: str | os.PathLike[str]) -> Run:
         where = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in first["loc"])
         raise InputFileError(f"{source} is not a run: {where[1:]}: {first['msg']}") from error
     return run
+
+
+def settings_apart(first: Run, second: Run, free: Collection[str]) -> Iterator[tuple[str, str, str]]:
+    """The keys in which the configurations of two runs differ, but for the free ones, and both values as written."""
+    for key in sorted({*first.config, *second.config}.difference(free)):
+        values = first.config.get(key), second.config.get(key)
+        if values[0] != values[1]:
+            before, after = (",".join(map(str, v)) if isinstance(v, list | tuple) else str(v) for v in values)
+            yield key, before, after
 
 
 def run_folders(parent: str | os.PathLike[str]) -> list[Path]:

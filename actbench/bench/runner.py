@@ -10,7 +10,6 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from math import inf
 from multiprocessing import get_context
 from pathlib import Path
@@ -19,10 +18,21 @@ from typing import Literal
 from actbench import kernels
 from actbench.bench import statistics
 from actbench.bench.clock import Timer
-from actbench.bench.config import Config, plain
-from actbench.bench.machine import Machine, available_memory, this_machine, versions
+from actbench.bench.config import Config
+from actbench.bench.machine import Machine, available_memory, now, this_machine, versions
 from actbench.bench.plan import Cell, Plan, check_memory
-from actbench.bench.run import SCHEMA, Input, Measurement, Roof, Run, Skipped, Store, load_run, run_folders
+from actbench.bench.run import (
+    SCHEMA,
+    Input,
+    Measurement,
+    Roof,
+    Run,
+    Skipped,
+    Store,
+    load_run,
+    run_folders,
+    settings_apart,
+)
 from actbench.bench.session import Bench, Lookup, LostError, memory_of
 from actbench.catalog.errors import ActbenchError, OutputError, UsageError
 from actbench.peers.base import Description
@@ -64,7 +74,7 @@ def begin(
     """A run that holds no cells yet: what it will measure, where, and with which versions."""
     return Run(
         schema=SCHEMA,
-        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        created=now(),
         command=command,
         config={"function": list(names), **config.record()},
         machine=machine or this_machine(),
@@ -234,8 +244,7 @@ def _compile(kernel: Kernel) -> None:
 
 def new_folder(parent: str | os.PathLike[str], start: Run) -> Path:
     """A folder for `start` in `parent` that does not exist yet, named by its time and preset."""
-    stamp = start.created.translate(str.maketrans("", "", "-:Z")).replace("T", "-")
-    name = f"{stamp}-{start.config['preset']}"
+    name = f"{start.stamp}-{start.config['preset']}"
     folder, count = Path(parent) / name, 2
     while folder.exists():
         folder, count = Path(parent) / f"{name}-{count}", count + 1
@@ -268,18 +277,16 @@ def _loaded(folder: Path) -> Run | None:
 
 def _difference(earlier: Run, start: Run) -> str | None:
     free = ("budget", "output", "timeout")  # decide where and how long, not what
-    for key in earlier.config.keys() | start.config.keys():
-        before, now = earlier.config.get(key), start.config.get(key)
-        if key not in free and before != now:
-            return f"its {key} was {plain(before)}, now it is {plain(now)}"
-    if (earlier.input and earlier.input.sha256) != (start.input and start.input.sha256):
+    for key, was, is_now in settings_apart(earlier, start, free):
+        return f"its {key} was {was}, now it is {is_now}"
+    if earlier.data != start.data:
         return "its --input was another"
-    before, now = (
+    before, after = (
         {**r.versions, **{k: "left out" if d.fault else d.version for k, d in r.peers.items()}}
         for r in (earlier, start)
     )
-    for package in before | now:
-        if before.get(package) != now.get(package):
-            return f"{package} was {before.get(package)}, now it is {now.get(package)}"
+    for package in before | after:
+        if before.get(package) != after.get(package):
+            return f"{package} was {before.get(package)}, now it is {after.get(package)}"
     machine = earlier.machine.differences(start.machine)
     return f"it was measured on another machine ({', '.join(machine)})" if machine else None

@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_LONGEST = 200
+
+
+def in_one_line(text: str) -> str:
+    """Foreign words as one short line of printable characters, for any kind of report."""
+    line = " ".join(_COLOURS.sub("", text).split())
+    line = "".join(c if c.isprintable() else "?" for c in line)
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."
+
 
 class ActbenchError(Exception):
     """The base of every error that a user can cause and mend."""

@@ -104,7 +104,7 @@ def audit(
         out.write_text(audits.dump(session), folder / "audit.json")
         files_beside = write_folder(session, folder)
         tell(f"wrote audit.json and {len(files_beside)} files of tables and pictures to {folder}", quiet)
-    deliver(session, exports, as_json)
+    deliver(session, exports)
     judged = {found.case for found in session.audits}
     return _EXIT[session.verdict] or (0 if judged.issuperset(cases) else 3)
 

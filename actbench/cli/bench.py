@@ -9,12 +9,24 @@ import typer
 
 from actbench.cli.progress import bars, tell
 from actbench.cli.report import Export, command_line, deliver, parse_exports, write_folder
-from actbench.cli.selection import HOW, ConfigFile, Names, Seed, Slice, chosen
+from actbench.cli.selection import (
+    HOW,
+    WHAT,
+    ConfigFile,
+    Dtypes,
+    Names,
+    Passes,
+    Seed,
+    Sizes,
+    Slice,
+    Threads,
+    chosen,
+)
 
 if TYPE_CHECKING:
     from actbench.bench.runner import Event
 
-WHAT, WHERE = "What to measure", "Where results go"
+WHERE = "Where results go"
 
 
 def bench(
@@ -24,19 +36,10 @@ def bench(
         str | None,
         typer.Option(help="With --all: activation or loss.", rich_help_panel=WHAT),
     ] = None,
-    pass_: Annotated[
-        str | None,
-        typer.Option("--pass", help="forward,derivative,backward", rich_help_panel=WHAT),
-    ] = None,
-    dtype: Annotated[
-        str | None,
-        typer.Option(help="float64,float32,float16,bfloat16", rich_help_panel=WHAT),
-    ] = None,
-    size: Annotated[
-        str | None,
-        typer.Option(help="Elements: 1e3,2^20,32k (x 1000),64Ki (x 1024),1M,1Mi.", rich_help_panel=WHAT),
-    ] = None,
-    threads: Annotated[str | None, typer.Option(help="Such as 1,2.", rich_help_panel=WHAT)] = None,
+    pass_: Passes = None,
+    dtype: Dtypes = None,
+    size: Sizes = None,
+    threads: Threads = None,
     cache: Annotated[
         str | None,
         typer.Option(
@@ -212,7 +215,7 @@ def bench(
     if kept is not None:
         save_run(run, kept)
         tell(f"kept as {kept}", quiet)
-    deliver(run, exports, json)
+    deliver(run, exports)
     for skipped in run.skipped:
         tell(f"{'failed' if skipped.failed else 'skipped'} {skipped.cell}: {skipped.reason}", quiet)
     tell(f"wrote run.json, {', '.join(write_folder(run, folder, quiet))} to {folder}", quiet)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from actbench.cli.progress import tell
-from actbench.cli.report import parse_exports
+from actbench.cli.report import parse_exports, taken, write_exports
 from actbench.cli.selection import AsJson, Files
 
 
@@ -66,14 +66,10 @@ def compare(
         raise regression.IncomparableError(
             f"these runs say nothing about the code: {'; '.join(found.obstacles)}: --force shows them all the same"
         )
-    texts = {"md": shown.markdown, "json": output.json_text}
-    if as_json:
-        exports.append(("json", output.STDOUT))
-    if all(path != output.STDOUT for _, path in exports):
+    if not taken(exports):
         output.display(shown.terminal(found))
     else:
         for reason in found.obstacles:
             tell(f"not comparable, for display alone: {reason}", quiet)
-    for kind, path in exports:
-        output.write_text(texts[kind](found), path)
+    write_exports(found, exports, {"md": shown.markdown, "json": output.json_text})
     return found.exit_code

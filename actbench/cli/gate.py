@@ -9,8 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from actbench.cli.progress import bars, tell
-from actbench.cli.report import command_line, parse_exports
-from actbench.cli.selection import HOW, AsJson, ConfigFile, Files, Names, Seed, Slice, chosen
+from actbench.cli.report import command_line, parse_exports, taken, write_exports
+from actbench.cli.selection import (
+    HOW,
+    AsJson,
+    ConfigFile,
+    Dtypes,
+    Files,
+    Names,
+    Passes,
+    Seed,
+    Sizes,
+    Slice,
+    Threads,
+    chosen,
+)
 
 if TYPE_CHECKING:
     from actbench.bench.gating.record import Report
@@ -48,12 +61,10 @@ def gate(
         str | None, typer.Option(help="The cells: ci, by default, quick or full.", rich_help_panel=HOW)
     ] = None,
     config: ConfigFile = None,
-    pass_: Annotated[
-        str | None, typer.Option("--pass", help="forward,derivative,backward", rich_help_panel=HOW)
-    ] = None,
-    dtype: Annotated[str | None, typer.Option(help="Such as float32,float64.", rich_help_panel=HOW)] = None,
-    size: Annotated[str | None, typer.Option(help="Elements, such as 4Ki,1Mi.", rich_help_panel=HOW)] = None,
-    threads: Annotated[str | None, typer.Option(help="Such as 1,2.", rich_help_panel=HOW)] = None,
+    pass_: Passes = None,
+    dtype: Dtypes = None,
+    size: Sizes = None,
+    threads: Threads = None,
     threshold: Annotated[
         str | None, typer.Option(help="The slowdown that matters; 3% by default.", rich_help_panel=HOW)
     ] = None,
@@ -131,7 +142,7 @@ def gate(
         else []
     )
     peers = tuple(p.name for p in chosen_peers(tuple(map(str.strip, peer.split(","))))) if peer else ()
-    if self_test and (base or base_python or peer or unchanged or exports):
+    if self_test and (base or base_python or peer or unchanged or export):
         raise UsageError(
             "--self-test measures one version, and has --json alone: leave out the other options"
         )
@@ -139,8 +150,6 @@ def gate(
     from_, to = (
         (INSTALLED, head or INSTALLED) if self_test else environment.sources(base, head, base_python, project)
     )
-    if as_json:
-        exports.append(("json", output.STDOUT))
     # A job that is cancelled is told so: what was begun is ended and cleared away.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with (
@@ -182,7 +191,7 @@ def gate(
         else:
             output.display(gating.self_test(tested))
         return 0
-    if all(path != output.STDOUT for _, path in exports):
+    if not taken(exports):
         output.display(gating.terminal(report))
     _deliver(report, exports)
     return report.exit_code
@@ -191,7 +200,7 @@ def gate(
 def _deliver(report: Report, exports: list[tuple[str, str]]) -> None:
     """Write what was asked for, and tell GitHub Actions: a summary of the job, and annotations."""
     from actbench.bench.gating.record import dumps
-    from actbench.present import gating, output
+    from actbench.present import gating
 
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:
@@ -203,6 +212,4 @@ def _deliver(report: Report, exports: list[tuple[str, str]]) -> None:
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for line in gating.github(report):
             tell(line)
-    texts = {"md": gating.markdown, "json": dumps, "junit": gating.junit}
-    for kind, path in exports:
-        output.write_text(texts[kind](report), path)
+    write_exports(report, exports, {"md": gating.markdown, "json": dumps, "junit": gating.junit})

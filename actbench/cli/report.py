@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from actbench.bench.run import Run
     from actbench.present.audits import Session
 
+T = TypeVar("T")
 Export = Annotated[
     list[str] | None,
     typer.Option(
@@ -57,7 +58,7 @@ def report(
 
     exports = parse_exports(export, also=json)
     if html is not None:
-        if html == STDOUT and (json or any(file == STDOUT for _, file in exports)):
+        if html == STDOUT and taken(exports):
             raise UsageError("--html - is not the only document that wants stdout: leave one of them out")
         exports.append(("html", html))
     record = audits.load(run) if audits.holds(run) else load_run(run)
@@ -65,7 +66,7 @@ def report(
         raise UsageError(f"{run} holds audits: --html takes a benchmark run")
     if output is not None:
         tell(f"wrote {', '.join(write_folder(record, output, quiet))} to {output}", quiet)
-    deliver(record, exports, json)
+    deliver(record, exports)
 
 
 def parse_exports(
@@ -73,12 +74,12 @@ def parse_exports(
     kinds: Sequence[str] = ("csv", "md", "json", "pyperf", "action"),
     also: bool = False,
 ) -> list[tuple[str, str]]:
-    """The (format, file) pairs of the --export options.
+    """The (format, file) pairs of the --export options, and ``also`` JSON on stdout.
 
-    Raises UsageError for a format that is not of these kinds, and where more than one document, or one and what is
-    printed ``also``, would go to stdout.
+    Raises UsageError for a format that is not of these kinds, and where more than one document would go to stdout.
     """
     from actbench.catalog.errors import UsageError
+    from actbench.present.output import STDOUT
 
     exports = []
     for text in texts or []:
@@ -87,12 +88,31 @@ def parse_exports(
             *most, last = (f"{kind}=FILE" for kind in kinds)
             raise UsageError(f"--export {text}: write {', '.join(most)} or {last} (- is stdout)")
         exports.append((kind, file))
-    if also + sum(file == "-" for _, file in exports) > 1:
+    if also:
+        exports.append(("json", STDOUT))
+    if sum(file == STDOUT for _, file in exports) > 1:
         raise UsageError("only one document goes to stdout: give the others a FILE, or leave out --json")
     return exports
 
 
-def deliver(record: Run | Session, exports: list[tuple[str, str]], json: bool) -> None:
+def taken(exports: Sequence[tuple[str, str]]) -> bool:
+    """Whether a document goes to stdout, so that no table may."""
+    from actbench.present.output import STDOUT
+
+    return any(file == STDOUT for _, file in exports)
+
+
+def write_exports(
+    record: T, exports: Sequence[tuple[str, str]], texts: Mapping[str, Callable[[T], str]]
+) -> None:
+    """Write a record in each of the formats; ``texts`` makes them."""
+    from actbench.present.output import write_text
+
+    for kind, file in exports:
+        write_text(texts[kind](record), file)
+
+
+def deliver(record: Run | Session, exports: list[tuple[str, str]]) -> None:
     """Write the exports of a record, then its table to stdout, unless a document goes there already."""
     from actbench.bench.run import Run, dump_run
     from actbench.catalog.errors import UsageError
@@ -112,14 +132,11 @@ def deliver(record: Run | Session, exports: list[tuple[str, str]], json: bool) -
     else:
         texts = {"csv": audits.csv, "md": audits.markdown, "json": audits.dump}
         shown = audits.terminal(record)
-    if json:
-        exports = [*exports, ("json", output.STDOUT)]
     foreign = next((kind for kind, _ in exports if kind not in texts), None)
     if foreign:
         raise UsageError(f"--export {foreign}= is for benchmark runs, not for audits")
-    for kind, file in exports:
-        output.write_text(texts[kind](record), file)
-    if all(file != output.STDOUT for _, file in exports):
+    write_exports(record, exports, texts)
+    if not taken(exports):
         output.console().print(shown)
 
 

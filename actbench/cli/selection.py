@@ -18,8 +18,17 @@ Every = Annotated[bool, typer.Option("--all", help="Every function.")]
 Files = Annotated[
     list[Path] | None, typer.Option("--from", metavar="FILE.py", help="Declare functions from a file.")
 ]
-HOW = "How to measure"
-"""The panel of a command's help that the next three stand in."""
+WHAT, HOW = "What to measure", "How to measure"
+"""Panels of a command's help."""
+Passes = Annotated[
+    str | None, typer.Option("--pass", help="forward,derivative,backward", rich_help_panel=WHAT)
+]
+Dtypes = Annotated[str | None, typer.Option(help="float64,float32,float16,bfloat16", rich_help_panel=WHAT)]
+Sizes = Annotated[
+    str | None,
+    typer.Option(help="Elements: 1e3,2^20,32k (x 1000),64Ki (x 1024),1M,1Mi.", rich_help_panel=WHAT),
+]
+Threads = Annotated[str | None, typer.Option(help="Such as 1,2.", rich_help_panel=WHAT)]
 ConfigFile = Annotated[
     Path | None, typer.Option(metavar="FILE.toml", help="Read options from a file.", rich_help_panel=HOW)
 ]

@@ -6,14 +6,13 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from actbench.bench.machine import Machine, this_machine, versions
+from actbench.bench.machine import Machine, now, this_machine, versions
 from actbench.catalog.errors import InputFileError
 from actbench.files import text_of
 from actbench.present import quantity, table
@@ -56,8 +55,7 @@ class Session:
 
 def session(audits: Iterable[Audit], command: str, peers: Mapping[str, str]) -> Session:
     """The session of audits that were made here and now, with the versions of peers."""
-    created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Session(SCHEMA, created, command, this_machine(), {**versions(), **peers}, tuple(audits))
+    return Session(SCHEMA, now(), command, this_machine(), {**versions(), **peers}, tuple(audits))
 
 
 @cache

@@ -81,7 +81,7 @@ class Arm:
         self._peers: dict[str, Any] = {}
         self._cpus: list[int] = []
         self._settles_s = 0.0
-        self._threads, self._defaults = 1, ""
+        self._threads, self._function = 1, None
         self._compiled = Compiled()
 
     def hello(self, cpus: list[int], files: list[str]) -> Mapping[str, Any]:
@@ -139,11 +139,10 @@ class Arm:
         # Private copies of pages that are never written are the very pages that the other side reads.
         operands = [_mapped(file, "c") for file in made["operands"]]
         out = [_mapped(file, "r+") for file in made["out"]]
-        self._settles_s = _settles(peer) if threads > 1 else 0.0
-        self._threads = threads
-        self._defaults = repr(getattr(getattr(function, "declaration", None), "defaults", None))
+        self._settles_s = self._settles(peer) if threads > 1 else 0.0
+        self._function, self._threads = function, threads
         if peer:
-            prepared = self._peer_call(peer, cell, operands)
+            prepared = self._peer_call(self._peer(peer), function, cell, operands)
             if isinstance(prepared, str):
                 return {"missing": prepared}
             self._call, self._result = prepared.call, prepared.result
@@ -173,7 +172,8 @@ class Arm:
             found += [_python(_compiled_source(path)) for path in _sources("actbench.kernels")]
         if not found:
             return {"code": None}
-        return {"code": hashlib.sha256("\n".join([self._defaults, *found]).encode()).hexdigest()}
+        defaults = repr(getattr(getattr(self._function, "declaration", None), "defaults", None))
+        return {"code": hashlib.sha256("\n".join([defaults, *found]).encode()).hexdigest()}
 
     def calibrate(self, slice_ns: int) -> Mapping[str, Any]:
         """How many calls a slice needs."""
@@ -206,21 +206,32 @@ class Arm:
             call()
         return time.perf_counter_ns() - start
 
-    def _peer_call(self, name: str, cell: Mapping[str, Any], operands: list[np.ndarray[Any, Any]]) -> Any:
-        """A peer's prepared call, or why it has none."""
-        base = import_module("actbench.peers.base")
+    def _peer(self, name: str) -> Any:
         if name not in self._peers:
             (self._peers[name],) = import_module("actbench.peers").chosen([name])
-        peer = self._peers[name]
-        function = import_module("actbench").get(cell["function"])
+        return self._peers[name]
+
+    def _settles(self, peer: str | None) -> float:
+        """Seconds after which the threads of a call sleep."""
+        if peer:
+            return max(_SETTLES_S, float(self._peer(peer).settles_s))
+        with suppress(ImportError, AttributeError):
+            return float(import_module("actbench.kernels.threads").SETTLES_S)
+        return _SETTLES_S
+
+    def _peer_call(
+        self, peer: Any, function: Any, cell: Mapping[str, Any], operands: list[np.ndarray[Any, Any]]
+    ) -> Any:
+        """A peer's prepared call, or why it has none."""
+        base = import_module("actbench.peers.base")
         used = peer.set_threads(cell["threads"])
         if used != cell["threads"]:
-            raise RuntimeError(f"{name} uses {used} threads")
+            raise RuntimeError(f"{peer.name} uses {used} threads")
         names = _ORDER[:2] if function.kind == "activation" else _ORDER[2:]
         arrays = dict(zip(names[-len(operands) :], operands, strict=True))
         request = base.Request(cell["function"], cell["pass"], function.declaration.defaults, arrays)
         try:
-            return peer.prepare(request) or f"{name} has no such call"
+            return peer.prepare(request) or f"{peer.name} has no such call"
         except base.DifferentFunctionError as error:
             return str(error)
 
@@ -238,16 +249,6 @@ def _own_call(
 def _pin(cpus: list[int]) -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cpus)
-
-
-def _settles(peer: str | None) -> float:
-    """Seconds after which the threads of a call sleep."""
-    if peer:
-        (found,) = import_module("actbench.peers").chosen([peer])
-        return max(_SETTLES_S, float(found.settles_s))
-    with suppress(ImportError, AttributeError):
-        return float(import_module("actbench.kernels.threads").SETTLES_S)
-    return _SETTLES_S
 
 
 def _method(function: Any, pass_: str) -> Callable[..., Any]:

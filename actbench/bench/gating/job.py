@@ -1,11 +1,10 @@
-"""A gate as a job: build both sides, find what both have, measure, and say what disturbed it."""
+"""A gate as a job: find what both sides have, measure it, and say what disturbed it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from actbench.bench.config import Config
@@ -15,7 +14,7 @@ from actbench.bench.gating.pairing import Injection
 from actbench.bench.gating.process import describe
 from actbench.bench.gating.record import Judgement, Outcome, Report, Version
 from actbench.bench.gating.side import Side
-from actbench.bench.machine import this_machine
+from actbench.bench.machine import now, this_machine
 from actbench.bench.plan import Cell, expand
 from actbench.bench.system import SYSTEM, usable_cpus
 from actbench.bench.watch import Interval, Moment, grown, moment
@@ -78,7 +77,7 @@ def run(
     watched = Interval(begun, _moment(), cpus)
     return Report(
         command=command,
-        created=_now(),
+        created=now(),
         seconds=round((watched.after.ns - begun.ns) / 1e9, 1),
         machine=this_machine(),
         base=Version(base.label, described["base"]["versions"]),
@@ -103,7 +102,7 @@ def failed(
     """The report of a gate that measured nothing, because a side cannot be built or imported."""
     return Report(
         command=command,
-        created=_now(),
+        created=now(),
         seconds=0.0,
         machine=this_machine(),
         base=Version(labels[0], {}),
@@ -116,10 +115,6 @@ def failed(
 
 def _moment() -> Moment:
     return moment(SYSTEM, time.perf_counter_ns, time.process_time_ns)
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _recorded(config: Config, names: Sequence[str]) -> Mapping[str, Any]:

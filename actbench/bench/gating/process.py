@@ -16,8 +16,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, Self
 
-from actbench.bench.gating.side import Side, cleaned
-from actbench.catalog.errors import ActbenchError
+from actbench.bench.gating.side import Side
+from actbench.catalog.errors import ActbenchError, in_one_line
 
 _ARM = Path(__file__).with_name("arm.py")
 _PADDING = 4096
@@ -40,8 +40,8 @@ class RefusedError(SideError):
     """What a side's code raised when it was called."""
 
     def __init__(self, side: str, said: str) -> None:
-        super().__init__(f"{side}: {cleaned(said)}")
-        self.said = cleaned(said)
+        self.said = in_one_line(said)
+        super().__init__(f"{side}: {self.said}")
 
 
 class Process:
@@ -51,9 +51,9 @@ class Process:
         self.side, self._cpus, self._timeout_s = side, list(cpus), timeout_s
         self._told = tempfile.TemporaryFile()  # noqa: SIM115  (closed in close)
         inherited = dict(os.environ)
+        searched = inherited.pop("PYTHONPATH", "")
         # What this interpreter finds by it, the same one finds there too, behind the side's own.
-        beside = [inherited.pop("PYTHONPATH", "")] if side.python == sys.executable else []
-        inherited.pop("PYTHONPATH", None)
+        beside = [searched] if side.python == sys.executable else []
         threads = {name: str(len(cpus)) for name in _THREADS}
         own = {
             "PYTHONPATH": os.pathsep.join(filter(None, [*side.paths, *beside])),
@@ -157,7 +157,7 @@ class Process:
         lines = self._told.read().decode(errors="replace").split("\n")
         last = next((line.strip() for line in reversed(lines) if line.strip()), "")
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        return f"{how}: {cleaned(last)}" if last else how
+        return f"{how}: {in_one_line(last)}" if last else how
 
 
 def started(side: Side, cpus: Sequence[int], random: Random, timeout_s: float) -> Process:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import subprocess
 import sys
 import tomllib
@@ -13,14 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from actbench.catalog.errors import ActbenchError, InputFileError, UsageError
+from actbench.catalog.errors import ActbenchError, InputFileError, UsageError, in_one_line
 from actbench.kernels.compiler import cache_directory
 
 INSTALLED = "installed"
 """The source that takes the code as the interpreter has it installed."""
 PACKAGE = "actbench"
-_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-_LONGEST = 200
 _BUILT = ("project", "build-system")
 """The tables of a pyproject.toml that can be built; one without them only configures tools."""
 
@@ -42,13 +39,6 @@ class Side:
     files: tuple[str, ...]  # that declare functions
     cache: Path  # of its kernels
     tree: Path | None = None  # of a project; none of a wheel and of what is installed
-
-
-def cleaned(text: str) -> str:
-    """Foreign words as one short line of printable characters, for any kind of report."""
-    line = " ".join(_COLOURS.sub("", text).split())
-    line = "".join(c if c.isprintable() else "?" for c in line)
-    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."
 
 
 def working_tree(folder: Path) -> Path | None:
@@ -216,4 +206,4 @@ def _git(
 def _last(said: bytes) -> str:
     lines = [line.strip() for line in said.decode(errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines if "error" in line.lower()]
-    return cleaned((errors or lines or ["it did not say why"])[-1])
+    return in_one_line((errors or lines or ["it did not say why"])[-1])

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from actbench.bench.gating.side import BuildError, cleaned, project_folder, side, working_tree
-from actbench.catalog.errors import InputFileError, UsageError
+from actbench.bench.gating.side import BuildError, project_folder, side, working_tree
+from actbench.catalog.errors import InputFileError, UsageError, in_one_line
 
 PY = sys.executable
 
@@ -92,7 +92,7 @@ def test_links_of_a_revision_are_links(repository, tmp_path):
 
 def test_foreign_words_become_a_line():
     said = "\x1b[31mError:\x1b[0m\n  it\tbroke \udc80\x00" + "x" * 300
-    line = cleaned(said)
+    line = in_one_line(said)
     assert line.startswith("Error: it broke ??xxx")
     assert len(line) == 200
     line.encode()
