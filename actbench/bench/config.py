@@ -10,7 +10,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -23,6 +23,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from actbench.bench.plan import PASSES, Pass, parse_size
 from actbench.bench.statistics import MINIMUM_ROUNDS
 from actbench.catalog.errors import UsageError
+from actbench.wording import suggestion
 
 THRESHOLD = 0.03
 """The slowdown that matters where nothing else is said, as a part."""
@@ -187,7 +188,7 @@ def _configs() -> Traversable:
 
 def _preset(name: str) -> dict[str, Any]:
     if name not in presets():
-        raise UsageError(f"unknown preset {name!r}{_nearest(name, presets())}")
+        raise UsageError(f"unknown preset {name!r}{suggestion(name, presets())}")
     values = _toml(_configs() / f"{name}.toml")
     _check(lambda key: f"preset {name}: {key}", values)
     return {**values, "preset": name}
@@ -221,7 +222,7 @@ def _check(label: _Label, values: Mapping[str, Any]) -> None:
     """Raise UsageError for the first key or value of a source that Config does not take."""
     for key in values:
         if key not in KEYS:
-            raise UsageError(f"{label(key)}: unknown key{_nearest(key, KEYS)}")
+            raise UsageError(f"{label(key)}: unknown key{suggestion(key, KEYS)}")
     try:
         Config.model_validate(values)
     except ValidationError as error:
@@ -230,9 +231,3 @@ def _check(label: _Label, values: Mapping[str, Any]) -> None:
         if first["type"] != "value_error":  # ours quote the input themselves
             message += f", not {first['input']!r}"
         raise UsageError(f"{label(str(first['loc'][0]))}: {message}") from error
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    nearest = difflib.get_close_matches(name.lower(), list(known), 1, cutoff=0.5)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else f"choose from {', '.join(known)}"
-    return f": {hint}"

@@ -15,10 +15,11 @@ from actbench.bench.clock import Arm, settling
 from actbench.bench.data import sample
 from actbench.bench.plan import Cell, Function
 from actbench.bench.run import OURS, Contender
-from actbench.catalog.errors import ActbenchError, in_one_line
+from actbench.catalog.errors import told
 from actbench.kernels import threads as pool
 from actbench.kernels.workload import Workload
 from actbench.peers.base import PASSES, Peer, Request
+from actbench.wording import counted
 
 Array = NDArray[Any]
 # As a part of the largest value. A mismatch is another function, not another rounding: float32 sums of 16 Mi
@@ -72,7 +73,7 @@ def enter(
 
 def failed(entry: Entry, error: BaseException) -> Entry:
     """The entry of a contender that raised while it was timed."""
-    return Entry(replace(entry.contender, note=_reason(error)))
+    return Entry(replace(entry.contender, note=told(error)))
 
 
 def sample_of(result: object) -> Array:
@@ -108,7 +109,7 @@ def _peer_entries(
         try:
             entry = _peer_entry(peer, contender, cell, [replace(r, out=out) for r in requests], reference)
         except Exception as error:  # whatever another library raises is its own cell's matter
-            entry = Entry(replace(contender, note=_reason(error)))
+            entry = Entry(replace(contender, note=told(error)))
         # One reason why neither kind of call was timed is told once.
         if entry is not None and (entry.arm or entry.contender.note not in notes):
             notes.add(entry.contender.note)
@@ -123,7 +124,7 @@ def _peer_entry(
     if not prepared:
         return None
     if threads != cell.threads:
-        return Entry(replace(contender, note=f"uses {threads} thread{'s' if threads > 1 else ''}"))
+        return Entry(replace(contender, note=f"uses {counted(threads, 'thread')}"))
     first = prepared[0]
     contender = replace(contender, note=first.note, compile_s=round(first.compile_s, 3))
     values = np.asarray(first.result())
@@ -152,7 +153,3 @@ def difference(values: Array, reference: Array) -> float:
 
 def _finite(error: float) -> float | None:
     return error if np.isfinite(error) else None
-
-
-def _reason(error: BaseException) -> str:
-    return in_one_line(str(error) if isinstance(error, ActbenchError) else f"{type(error).__name__}: {error}")

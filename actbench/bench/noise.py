@@ -11,6 +11,7 @@ import numpy as np
 
 from actbench.bench import statistics
 from actbench.bench.clock import Arm, Timer, interleave
+from actbench.bench.machine import UNKNOWN_CACHE
 
 ARITHMETIC, TRAFFIC = "arithmetic", "memory traffic"
 ROUNDS = 12  # of a cell in the presets quick and peers
@@ -20,7 +21,6 @@ _SLOWED = 1.05
 _ELEMENTS = 2048  # in and out 16 KiB of float32: half of the smallest first-level caches
 _PIECE = 2**20
 _SHARE = 4  # the part of the available memory that buffers may take is one by this
-_UNKNOWN_CACHE = 2**25
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def arms(last_level_cache: int | None, available: int | None) -> tuple[Arm, ...]
     found = [Arm(ARITHMETIC, [tanh.call])]
     # Each of two buffers: together half as much again as the cache. More costs time, for a virtual machine may get
     # its pages from the host only now: 520 MiB took 0.15 s, or 4.
-    size = 3 * (last_level_cache or _UNKNOWN_CACHE) // 4
+    size = 3 * (last_level_cache or UNKNOWN_CACHE) // 4
     if available is None or 2 * size * _SHARE <= available:
         source, copied = np.ones(size, np.uint8), np.ones(size, np.uint8)
         pieces = [slice(i, i + _PIECE) for i in range(0, size, _PIECE)]

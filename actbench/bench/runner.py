@@ -34,8 +34,9 @@ from actbench.bench.run import (
     settings_apart,
 )
 from actbench.bench.session import Bench, Lookup, LostError, memory_of
-from actbench.catalog.errors import ActbenchError, OutputError, UsageError
+from actbench.catalog.errors import ActbenchError, OutputError, UsageError, told
 from actbench.peers.base import Description
+from actbench.wording import counted
 
 _POOL_FROM = 4  # kernels: fewer compile sooner than a worker has imported Numba
 
@@ -170,28 +171,24 @@ class _Record:
         return run
 
 
-def _threads(count: int) -> str:
-    return f"{count} thread{'s' if count > 1 else ''}"
-
-
 def _measured(bench: Bench, cell: Cell, allowance_ns: float) -> Measurement | Skipped:
     try:
         return bench.measure(cell, allowance_ns)
     except Exception as error:
         expected = isinstance(error, ActbenchError) and not isinstance(error, LostError)
-        reason = str(error) if isinstance(error, ActbenchError) else f"{type(error).__name__}: {error}"
-        return Skipped(cell.key, " ".join(reason.split()), not expected)
+        return Skipped(cell.key, told(error), not expected)
 
 
 def _roofs(cells: Sequence[Cell], bench: Bench, progress: Progress) -> tuple[Roof, ...]:
     counts = sorted({cell.threads for cell in cells})
     found: list[Roof] = []
     for count in counts:
-        progress(Event("measure", f"the machine's roofs in {_threads(count)}", 0, len(cells)))
+        threads = counted(count, "thread")
+        progress(Event("measure", f"the machine's roofs in {threads}", 0, len(cells)))
         try:
             found += bench.roofs(count)
         except Exception as error:  # cells are worth more than what they are drawn under
-            progress(Event("note", f"no roofs in {_threads(count)}: {error}"))
+            progress(Event("note", f"no roofs in {threads}: {told(error)}"))
     return tuple(found)
 
 

@@ -21,7 +21,7 @@ from actbench.bench.machine import UNKNOWN_CACHE, Machine, available_memory, thi
 from actbench.bench.plan import Cell, Function
 from actbench.bench.roofline import roofs
 from actbench.bench.run import OURS, Check, Contender, Input, Measurement, Roof
-from actbench.catalog.errors import ActbenchError, InfeasibleError
+from actbench.catalog.errors import ActbenchError, InfeasibleError, told
 from actbench.kernels import threads as pool
 from actbench.kernels.workload import Workload
 from actbench.peers.base import Description, Peer
@@ -101,7 +101,7 @@ class Session:
         try:
             return peer.describe(min(self.config.threads))
         except Exception as error:
-            return Description.of_fault(f"it does not work: {' '.join(str(error).split())}")
+            return Description.of_fault(f"it does not work: {told(error)}")
         finally:
             self.watch("")
 

@@ -194,11 +194,6 @@ class Declaration:
         """The parameters that the bodies take, after ``prepare`` has turned the public ones into them."""
         return tuple(inspect.signature(self.forward).parameters)[len(self.operands) :]
 
-    @property
-    def smooth(self) -> bool:
-        """Whether the declaration names no kink."""
-        return not self.kinks
-
     def resolve(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """All parameters with the given ones checked and the others at their defaults.
 

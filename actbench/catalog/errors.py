@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
-_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-_LONGEST = 200
-
-
-def in_one_line(text: str) -> str:
-    """Foreign words as one short line of printable characters, for any kind of report."""
-    line = " ".join(_COLOURS.sub("", text).split())
-    line = "".join(c if c.isprintable() else "?" for c in line)
-    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."
+from actbench.wording import in_one_line
 
 
 class ActbenchError(Exception):
@@ -49,3 +39,8 @@ class InputFileError(ActbenchError):
 
 class OutputError(ActbenchError, OSError):
     """An output that cannot be written."""
+
+
+def told(error: BaseException) -> str:
+    """Any error in one line: what a user caused says it itself, a foreign one is told with its type."""
+    return in_one_line(str(error) if isinstance(error, ActbenchError) else f"{type(error).__name__}: {error}")

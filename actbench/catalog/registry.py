@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import hashlib
 import importlib
@@ -25,8 +24,10 @@ from actbench.catalog.errors import (
     UsageError,
 )
 from actbench.catalog.formula import Formula
+from actbench.wording import suggestion
 
 ENTRY_POINTS = "actbench.functions"
+_LISTED = "see 'actbench list'"
 _declared: dict[str, Declaration] = {}
 _loaded = False
 
@@ -179,7 +180,7 @@ def declarations(kind: str | None = None, family: str | None = None) -> tuple[De
         ("family", family, {d.family for d in _declared.values()}),
     ):
         if value is not None and value not in known:
-            raise UsageError(f"unknown {label} {value!r}{_suggestion(value, known)}")
+            raise UsageError(f"unknown {label} {value!r}{suggestion(value, known)}")
     return tuple(
         d
         for d in sorted(_declared.values(), key=lambda d: d.kind)
@@ -192,7 +193,7 @@ def find(name: str) -> Declaration:
     _load()
     names = _by_name()
     if name not in names:
-        raise UnknownFunction(f"unknown function {name!r}{_suggestion(name, names)}; see 'actbench list'")
+        raise UnknownFunction(f"unknown function {name!r}{suggestion(name, names, _LISTED)}")
     return names[name]
 
 
@@ -208,16 +209,11 @@ def select(patterns: Iterable[str]) -> tuple[Declaration, ...]:
         elif any(c in pattern for c in "*?["):
             found = tuple(d for d in declarations() if fnmatch.fnmatchcase(d.name, pattern))
             if not found:
-                raise UnknownFunction(f"no function matches {pattern!r}; see 'actbench list'")
+                raise UnknownFunction(f"no function matches {pattern!r}: {_LISTED}")
         else:
             found = (find(pattern),)
         chosen |= {d.name: d for d in found}
     return tuple(chosen.values())
-
-
-def _suggestion(name: str, known: Iterable[str]) -> str:
-    nearest = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.5)
-    return f": did you mean {nearest[0]!r}?" if nearest else ""
 
 
 def load_file(path: Path | str) -> tuple[Declaration, ...]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
+import click
 import typer
 
 from actbench.catalog.errors import ActbenchError
@@ -22,9 +23,6 @@ from actbench.cli.report import report
 from actbench.cli.show import show
 
 FAULT, INTERRUPTED = 70, 130
-# click.ClickException, found through its public subclass: newer releases of typer carry click in
-# themselves, older ones use the package.
-_ClickException: Any = typer.BadParameter.__mro__[2]
 app = typer.Typer(
     name="actbench",
     help="How fast, how exact, what it looks like: the referee for activation and loss functions.",
@@ -73,7 +71,7 @@ def run(arguments: list[str] | None = None) -> int:
         return result if isinstance(result, int) else 0
     except (typer.Abort, KeyboardInterrupt):
         return _fail("interrupted", INTERRUPTED)
-    except _ClickException as error:
+    except click.ClickException as error:
         return _fail(error.format_message(), error.exit_code)
     except ActbenchError as error:
         return _fail(str(error), error.exit_code)

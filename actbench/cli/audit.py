@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from actbench.cli.delivery import command_line, deliver, parse_exports, write_folder
+from actbench.cli.options import PEERS, AsJson, Every, Files, Names, Params, Quiet, chosen
 from actbench.cli.progress import bars, tell
-from actbench.cli.report import Export, command_line, deliver, parse_exports, write_folder
-from actbench.cli.selection import AsJson, Every, Files, Names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,10 +25,7 @@ def audit(
     names: Names = None,
     every: Every = False,
     files: Files = None,
-    param: Annotated[
-        list[str] | None,
-        typer.Option("--param", metavar="NAME=V,V,...", help="Audit at these parameters; repeatable."),
-    ] = None,
+    param: Params = None,
     pass_: Annotated[str | None, typer.Option("--pass", help="forward,derivative")] = None,
     dtype: Annotated[
         str | None, typer.Option(help="float64,float32,float16,bfloat16; with --against, float32.")
@@ -42,10 +39,7 @@ def audit(
     ] = False,
     against: Annotated[
         str | None,
-        typer.Option(
-            help="Peers, on the same inputs: torch,torch.compile,jax,onnxruntime,tensorflow,tf.function,numpy,"
-            "scipy,numexpr, or auto."
-        ),
+        typer.Option(help=f"Peers, on the same inputs: {PEERS}, or auto for all that are installed."),
     ] = None,
     output: Annotated[
         Path | None,
@@ -54,9 +48,15 @@ def audit(
             help=f"Write tables, pictures and what --resume needs there; for --exhaustive {_FOLDER} by default.",
         ),
     ] = None,
-    export: Export = None,
+    export: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FORMAT=FILE",
+            help="Also write csv=FILE, md=FILE or json=FILE; FILE may be - for stdout.",
+        ),
+    ] = None,
     as_json: AsJson = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr.")] = False,
+    quiet: Quiet = False,
 ) -> int:
     """Measure errors in ULP; exit 1 where one is beyond its bound.
 
@@ -67,7 +67,6 @@ def audit(
     """
     from actbench import kernels, peers
     from actbench.catalog.errors import UsageError
-    from actbench.cli.selection import chosen
     from actbench.peers.base import version
     from actbench.present import audits
     from actbench.present import output as out

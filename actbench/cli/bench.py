@@ -7,21 +7,27 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from actbench.cli.progress import bars, tell
-from actbench.cli.report import Export, command_line, deliver, parse_exports, write_folder
-from actbench.cli.selection import (
+from actbench.cli.delivery import Export, command_line, deliver, parse_exports, write_folder
+from actbench.cli.options import (
     HOW,
+    PEERS,
     WHAT,
+    AsJson,
     ConfigFile,
     Dtypes,
+    Every,
+    Files,
     Names,
     Passes,
+    Quiet,
     Seed,
     Sizes,
     Slice,
     Threads,
+    Timeout,
     chosen,
 )
+from actbench.cli.progress import bars, tell
 
 if TYPE_CHECKING:
     from actbench.bench.runner import Event
@@ -31,7 +37,7 @@ WHERE = "Where results go"
 
 def bench(
     names: Names = None,
-    all_: Annotated[bool, typer.Option("--all", help="Every function.", rich_help_panel=WHAT)] = False,
+    every: Every = False,
     kind: Annotated[
         str | None,
         typer.Option(help="With --all: activation or loss.", rich_help_panel=WHAT),
@@ -50,8 +56,7 @@ def bench(
     against: Annotated[
         str | None,
         typer.Option(
-            help="Peers, timed in the same rounds: torch,torch.compile,jax,onnxruntime,tensorflow,tf.function,"
-            "numpy,scipy,numexpr, or auto for all that are installed.",
+            help=f"Peers, timed in the same rounds: {PEERS}, or auto for all that are installed.",
             rich_help_panel=WHAT,
         ),
     ] = None,
@@ -59,12 +64,7 @@ def bench(
         Path | None,
         typer.Option(metavar="FILE.npy", help="Measure on this array; checks it too.", rich_help_panel=WHAT),
     ] = None,
-    from_: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--from", metavar="FILE.py", help="Declare functions from a file.", rich_help_panel=WHAT
-        ),
-    ] = None,
+    files: Files = None,
     preset: Annotated[
         str | None,
         typer.Option(help="quick (the default), full, ci or peers.", rich_help_panel=HOW),
@@ -88,10 +88,7 @@ def bench(
             rich_help_panel=HOW,
         ),
     ] = None,
-    timeout: Annotated[
-        str | None,
-        typer.Option(help="How long a peer may keep silent; 2m by default.", rich_help_panel=HOW),
-    ] = None,
+    timeout: Timeout = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -117,16 +114,12 @@ def bench(
         ),
     ] = None,
     export: Export = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print the run as JSON.", rich_help_panel=WHERE)
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Nothing on stderr.", rich_help_panel=WHERE)
-    ] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> int:
     """Measure functions: time an element, bandwidth, and the share of what this machine can do.
 
-    Options also come from ACTBENCH_* variables, --config, [tool.actbench] in pyproject.toml and presets.
+    Options also come from ACTBENCH_* variables, --config, the table tool.actbench of pyproject.toml, and presets.
     """
     from actbench.bench import data as user_data
     from actbench.bench import regression, runner
@@ -138,7 +131,7 @@ def bench(
     from actbench.kernels import bind
     from actbench.peers import chosen as chosen_peers
 
-    exports = parse_exports(export, also=json)
+    exports = parse_exports(export, also=as_json)
     kept = None if save is None else regression.baseline(save)
     flags = {
         "preset": preset,
@@ -157,7 +150,7 @@ def bench(
         "output": output,
     }
     resolved = resolve(flags, file=config)
-    declarations = chosen(names or [], all_, kind, from_ or [])
+    declarations = chosen(names or [], every, kind, files or [])
     source = None
     if input is not None:
         if size is not None or dtype is not None:
@@ -169,7 +162,7 @@ def bench(
         resolved,
         tuple(peer.name for peer in chosen_peers(resolved.against)),
         source,
-        tuple(str(path) for path in from_ or []),
+        tuple(str(path) for path in files or []),
     )
     folder: Path | None = None
     try:

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from actbench.cli.delivery import parse_exports, taken, write_exports
+from actbench.cli.options import AsJson, Files, Quiet
 from actbench.cli.progress import tell
-from actbench.cli.report import parse_exports, taken, write_exports
-from actbench.cli.selection import AsJson, Files
 
 
 def compare(
@@ -37,7 +37,7 @@ def compare(
         ),
     ] = None,
     as_json: AsJson = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr.")] = False,
+    quiet: Quiet = False,
 ) -> int:
     """Which cells changed between two runs? For display: 'actbench gate' measures both in turns, and decides.
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
+from actbench.cli.options import AsJson, Quiet
 from actbench.cli.progress import waiting
-from actbench.cli.selection import AsJson
 
 
 def doctor(
     as_json: AsJson = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Find what disturbs timing on this machine, and how to mend it.
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from actbench.cli.progress import bars, tell
-from actbench.cli.report import command_line, parse_exports, taken, write_exports
-from actbench.cli.selection import (
+from actbench.cli.delivery import command_line, parse_exports, taken, write_exports
+from actbench.cli.options import (
     HOW,
     AsJson,
     ConfigFile,
@@ -18,12 +17,15 @@ from actbench.cli.selection import (
     Files,
     Names,
     Passes,
+    Quiet,
     Seed,
     Sizes,
     Slice,
     Threads,
+    Timeout,
     chosen,
 )
+from actbench.cli.progress import bars, tell
 
 if TYPE_CHECKING:
     from actbench.bench.gating.record import Report
@@ -57,19 +59,20 @@ def gate(
         typer.Option(help="Compare the calls of these libraries, such as torch, in the place of ours."),
     ] = None,
     files: Files = None,
-    preset: Annotated[
-        str | None, typer.Option(help="The cells: ci, by default, quick or full.", rich_help_panel=HOW)
-    ] = None,
-    config: ConfigFile = None,
     pass_: Passes = None,
     dtype: Dtypes = None,
     size: Sizes = None,
     threads: Threads = None,
+    preset: Annotated[
+        str | None, typer.Option(help="The cells: ci, by default, quick or full.", rich_help_panel=HOW)
+    ] = None,
+    config: ConfigFile = None,
     threshold: Annotated[
         str | None, typer.Option(help="The slowdown that matters; 3% by default.", rich_help_panel=HOW)
     ] = None,
     slice: Slice = None,
     seed: Seed = None,
+    timeout: Timeout = None,
     budget: Annotated[
         str | None,
         typer.Option(help="The time for measuring; what is left is inconclusive.", rich_help_panel=HOW),
@@ -100,7 +103,7 @@ def gate(
         ),
     ] = None,
     as_json: AsJson = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+    quiet: Quiet = False,
 ) -> int:
     """Is head slower than base? Both are measured here and now, in processes that take turns.
 
@@ -111,7 +114,7 @@ def gate(
     import sys
     import tempfile
 
-    from actbench.bench.config import parse_duration, resolve
+    from actbench.bench.config import resolve
     from actbench.bench.gating import environment, job, selftest
     from actbench.bench.gating.gate import Event
     from actbench.bench.gating.side import INSTALLED, project_folder, side
@@ -129,8 +132,9 @@ def gate(
         "threshold": threshold,
         "slice": slice,
         "seed": seed,
+        "timeout": timeout,
+        "budget": budget,
     }
-    budget_s = parse_duration(budget) if budget else None
     resolved = resolve(flags, file=config, defaults={"preset": "ci"})
     declared = files or []
     if names and every:
@@ -178,7 +182,6 @@ def gate(
                     command=told,
                     peers=peers,
                     everything=unchanged,
-                    budget_s=budget_s,
                     progress=progress,
                 )
             except ActbenchError as error:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from actbench.cli.options import AsJson, Files, Quiet, ThemeName
 from actbench.cli.progress import tell
-from actbench.cli.selection import AsJson, Files
 
 
 def history(
@@ -28,9 +28,9 @@ def history(
     output: Annotated[
         str | None, typer.Option(metavar="FILE|DIR", help="Draw it: .png, .svg or .pdf; a folder.")
     ] = None,
-    theme: Annotated[str, typer.Option(help="light or dark.")] = "light",
+    theme: ThemeName = "light",
     as_json: AsJson = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Show how cells' speeds changed over the runs that were kept, and where one changed for good."""
     from actbench.bench import history as kept

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from actbench.cli.selection import AsJson, Files
+from actbench.cli.options import AsJson, Files, Quiet
 
 
 def list_functions(
@@ -14,6 +14,7 @@ def list_functions(
     family: Annotated[str | None, typer.Option(help="Such as rectifier.")] = None,
     files: Files = None,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """List the functions: name, family, summary and other names."""
     from actbench.catalog import registry

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from actbench.cli.selection import Files
+from actbench.cli.options import AsJson, Every, Files, Params, ThemeName, chosen
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,16 +49,13 @@ def plot(
             help="Names, aliases, globs ('*elu') or @families; or RUN.json[.gz] and such names.",
         ),
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="A gallery of every function.")] = False,
+    every: Every = False,
     deriv: Annotated[bool, typer.Option("--deriv", help="The derivative too, dashed.")] = False,
     range_: Annotated[
         str | None, typer.Option("--range", metavar="LOW:HIGH", help="What is drawn of the axis, as -6:6.")
     ] = None,
-    param: Annotated[
-        list[str] | None,
-        typer.Option("--param", metavar="NAME=V,V,...", help="Draw at these values; repeatable."),
-    ] = None,
-    theme: Annotated[str, typer.Option(help="light or dark.")] = "light",
+    param: Params = None,
+    theme: ThemeName = "light",
     output: Annotated[
         str | None,
         typer.Option(metavar="FILE|DIR", help=".png, .svg or .pdf; a folder; or - for PNG to stdout."),
@@ -79,7 +76,8 @@ def plot(
             metavar="AUDIT.json", help="For --kind accuracy: the file of an audit.", rich_help_panel=RUNS
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The path as a JSON document.")] = False,
+    as_json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not print the path.")] = False,
 ) -> None:
     """Draw functions with their kinks, jumps and asymptotes, or a run: speeds, who is faster, roofs, exactness.
 
@@ -106,7 +104,7 @@ def plot(
     out.write_figure(figure, path)
     if as_json:
         out.write_text(out.json_text({"path": path}), out.STDOUT)
-    elif path != out.STDOUT:
+    elif path != out.STDOUT and not quiet:
         typer.echo(path)
 
 
@@ -144,19 +142,18 @@ def _functions(
 ) -> tuple[Figure, str]:
     from actbench import kernels
     from actbench.catalog.errors import UsageError
-    from actbench.cli.selection import chosen as select
     from actbench.present import curves, figures
 
     limits = curves.parse_limits(range_) if range_ is not None else None
     params = curves.parse_params(param)
-    chosen = [kernels.bind(d) for d in select(names, every, None, files)]
-    if every or len(chosen) > figures.MOST:
+    functions = [kernels.bind(d) for d in chosen(names, every, None, files)]
+    if every or len(functions) > figures.MOST:
         if params:
             raise UsageError(
                 "a gallery shows every function at its defaults: leave out --param, or name fewer"
             )
         return figures.gallery(
-            [curves.Subject(f) for f in chosen], theme, deriv=deriv, limits=limits
+            [curves.Subject(f) for f in functions], theme, deriv=deriv, limits=limits
         ), "gallery"
-    family = [subject for f in chosen for subject in curves.subjects(f, params)]
-    return figures.draw(family, theme, deriv=deriv, limits=limits), "-".join(f.name for f in chosen)
+    family = [subject for f in functions for subject in curves.subjects(f, params)]
+    return figures.draw(family, theme, deriv=deriv, limits=limits), "-".join(f.name for f in functions)

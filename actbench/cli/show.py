@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
-from actbench.cli.selection import AsJson, Files
+from actbench.cli.options import AsJson, Files, Quiet
 
 
 def show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A name or an alias.")],
     files: Files = None,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Show a function: formula, parameters, kinks, properties, pitfalls, reference, kernel."""
     from actbench import kernels

@@ -479,10 +479,8 @@ class _ClassRows:
                 if ignored.any()
                 else np.ascontiguousarray(flat)
             )
-        elif target.shape == pred.shape and target.dtype.kind not in "iub":
-            self.target = contiguous(np.moveaxis(target, axis, -1), self.compute).reshape(self.pred.shape)
         elif target.shape == pred.shape:
-            self.target = np.moveaxis(target, axis, -1).astype(self.compute).reshape(self.pred.shape)
+            self.target = contiguous(np.moveaxis(target, axis, -1), self.compute).reshape(self.pred.shape)
         else:
             raise UsageError(
                 f"{name}: target of shape {target.shape} and dtype {target.dtype} fits neither class indices "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import import_module
@@ -10,6 +9,7 @@ from importlib.metadata import entry_points
 
 from actbench.catalog.errors import UsageError
 from actbench.peers.base import Peer
+from actbench.wording import suggestion
 
 ENTRY_POINTS = "actbench.peers"
 AUTO = "auto"
@@ -52,9 +52,7 @@ def chosen(names: Iterable[str]) -> tuple[Peer, ...]:
             found |= {peer.name: peer for peer in known.values() if peer.available()}
             continue
         if name not in known:
-            nearest = difflib.get_close_matches(name.lower(), known, 1, cutoff=0.5)
-            hint = f"did you mean {nearest[0]!r}?" if nearest else f"choose from {', '.join(known)}"
-            raise UsageError(f"unknown peer {name!r}: {hint}")
+            raise UsageError(f"unknown peer {name!r}{suggestion(name, known)}")
         if not known[name].available():
             raise UsageError(known[name].missing())
         found[name] = known[name]

@@ -12,6 +12,7 @@ from actbench.present import quantity
 from actbench.present.audits import share, subject
 from actbench.present.labels import distinct
 from actbench.present.layout import MARGIN, TICKS, Page
+from actbench.present.providers import SOLID, Look, looks
 from actbench.present.theme import HEIGHT, WIDTH, Theme
 from actbench.verify.findings import DERIVATIVE, FORWARD, OURS, Audit
 from actbench.verify.rounding import FORMATS, Format
@@ -46,12 +47,8 @@ def figures(audits: Iterable[Audit], theme: Theme) -> dict[str, Figure]:
 
 
 def errors(audits: Sequence[Audit], theme: Theme) -> Figure:
-    """The errors of one function in one dtype by the input's exponent: a panel a pass, peers over ours.
-
-    Of more providers than there are colours the first are drawn; tables have them all.
-    """
-    colours = dict(zip(distinct(a.provider for a in audits), theme.colours, strict=False))
-    audits = [a for a in audits if a.provider in colours]
+    """The errors of one function in one dtype by the input's exponent: a panel a pass, peers over ours."""
+    drawn = looks(distinct(a.provider for a in audits), theme)
     passes = distinct(a.case.pass_ for a in audits)
     with theme.applied():
         page = Page(theme, WIDTH, HEIGHT)
@@ -61,9 +58,9 @@ def errors(audits: Sequence[Audit], theme: Theme) -> Figure:
         for i, pass_ in enumerate(passes):
             panel = [a for a in audits if a.case.pass_ == pass_]
             top = page.cursor + i * height
-            _key(page, panel, colours, top)
-            axes = page.axes(MARGIN + TICKS, top + 54, page.width - MARGIN - 8, top + height - 22)
-            _panel(axes, panel, colours, theme, FORMATS[audits[0].case.dtype], last=i == len(passes) - 1)
+            below = _key(page, panel, drawn, top + 12)
+            axes = page.axes(MARGIN + TICKS, below + 8, page.width - MARGIN - 8, top + height - 22)
+            _panel(axes, panel, drawn, theme, FORMATS[audits[0].case.dtype], last=i == len(passes) - 1)
         name = audits[0].where[0].name
         name = f"${name}$" if len(name) == 1 else name
         for text, share in (("negative", 0.25), ("positive", 0.75)):
@@ -86,28 +83,29 @@ def _title(page: Page, audits: Sequence[Audit]) -> None:
     page.cursor += 40
 
 
-def _key(page: Page, audits: Sequence[Audit], colours: Mapping[str, str], top: float) -> None:
-    """The pass, and who erred by how much, in the colour of the curve."""
+def _key(page: Page, audits: Sequence[Audit], drawn: Mapping[str, Look], top: float) -> float:
+    """The pass, and who erred by how much, in the colour of the curve, in lines; the height where they end."""
     words = [(audits[0].case.pass_, page.theme.ink)]
     for a in audits:
+        look = drawn[a.provider]
         text = f"{a.provider if len(audits) > 1 else 'largest'}  {quantity.number(a.judged)}"
         text += f" ULP, {share(a)} % correctly rounded" if len(audits) < 3 else ""
         text += f", {quantity.count(a.wrong)} NaN or infinite" if a.wrong and len(audits) < 5 else ""
-        words.append((text, colours[a.provider]))
-    gap, size = 32.0, 14.0
-    wide = sum(page.measure(text, size)[0] + gap for text, _ in words)
-    shrink = min(1.0, (page.width - 2 * MARGIN) / wide)
-    gap, size = shrink * gap, shrink * size
+        words.append((text if look.dash == SOLID else f"- - {text}", look.colour))
+    gap, size, line = (32.0, 14.0, 34.0) if len(audits) < 5 else (24.0, 12.0, 28.0)
     x = float(MARGIN)
     for i, (text, colour) in enumerate(words):
-        weight = "normal" if i else "bold"
-        x += page.size(page.text(x, top + 12, text, size, color=colour, weight=weight))[0] + gap
+        if x + page.measure(text, size)[0] > page.width - MARGIN:
+            x, top = MARGIN + 24.0, top + line
+        placed = page.text(x, top, text, size, color=colour, weight="normal" if i else "bold")
+        x += page.size(placed)[0] + gap
+    return top + line
 
 
 def _panel(
     axes: Axes,
     audits: Sequence[Audit],
-    colours: Mapping[str, str],
+    drawn: Mapping[str, Look],
     theme: Theme,
     format: Format,
     *,
@@ -149,12 +147,12 @@ def _panel(
     if declared:
         axes.annotate(f"bound {bound:g}", (far, bound), fontsize=12, **note)
     for a in sorted(audits, key=lambda a: a.provider != OURS):
-        _curves(axes, a, colours[a.provider], top, format)
+        _curves(axes, a, drawn[a.provider], top, format)
 
 
-def _curves(axes: Axes, audit: Audit, colour: str, top: float, format: Format) -> None:
+def _curves(axes: Axes, audit: Audit, look: Look, top: float, format: Format) -> None:
     """The largest errors as steps, filled where they are ours, the mean, and crosses where results are wrong."""
-    ours = audit.provider == OURS
+    ours, colour = audit.provider == OURS, look.colour
     for negative in (True, False):
         bins = [b for b in audit.profile if b.negative == negative and format.contains(b.exponent)]
         if not bins:
@@ -169,7 +167,9 @@ def _curves(axes: Axes, audit: Audit, colour: str, top: float, format: Format) -
             axes.stairs(largest, edges, fill=True, color=colour, alpha=0.35, linewidth=0, zorder=3)
             axes.plot(middles, [b.mean for b in bins], color=colour, linewidth=1.8, zorder=4)
         else:
-            axes.stairs(largest, edges, baseline=None, color=colour, linewidth=1.8, zorder=3)
+            axes.stairs(
+                largest, edges, baseline=None, color=colour, linestyle=look.dash, linewidth=1.8, zorder=3
+            )
         wrong = [x for x, b in zip(middles, bins, strict=True) if b.wrong]
         axes.plot(wrong, [top] * len(wrong), "x", color=colour, markersize=8, clip_on=False, zorder=5)
 

@@ -11,6 +11,7 @@ from actbench.bench.run import Measurement, Run
 from actbench.catalog.errors import UsageError
 from actbench.catalog.registry import declarations
 from actbench.present.labels import distinct
+from actbench.wording import counted
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Choice:
         return all(want in (None, have) for want, have in zip(asked, found, strict=True))
 
     def __str__(self) -> str:
-        threads = f"{self.threads} thread{'s' if self.threads != 1 else ''}" if self.threads else None
+        threads = counted(self.threads, "thread") if self.threads else None
         cache = f"{self.cache} cache" if self.cache else None
         return ", ".join(part for part in (self.pass_, self.dtype, threads, cache) if part)
 

@@ -12,6 +12,7 @@ from actbench.bench.gating.record import OUTCOMES, Judgement, Report
 from actbench.bench.gating.selftest import Rate, Trial
 from actbench.present import quantity, table
 from actbench.present.table import Column, Table
+from actbench.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -31,21 +32,21 @@ _ROWS, _MOST = 50, 1000
 
 def sentence(report: Report) -> str:
     """The verdict on the whole, in one line."""
-    counted = Counter(j.outcome for j in report.judgements)
+    outcomes = Counter(j.outcome for j in report.judgements)
     cells = sum(j.cell is not None for j in report.judgements)
-    whole = f"{cells} cell{'s' if cells != 1 else ''}"
+    whole = counted(cells, "cell")
     families = len(report.judgements) - cells
     if families:
-        whole += f" and {families} famil{'ies' if families > 1 else 'y'}"
+        whole += f" and {counted(families, 'family')}"
     if report.verdict == "red":
         failed = Counter(j.outcome for j in report.judgements if report.failed(j))
         return f"red: {' and '.join(f'{n} {name}' for name, n in failed.items())} of {whole}"
     if report.verdict == "inconclusive":
-        n = counted["inconclusive"]
-        disturbed = report.disturbed[0] if report.disturbed and counted["slower"] else ""
+        n = outcomes["inconclusive"]
+        disturbed = report.disturbed[0] if report.disturbed and outcomes["slower"] else ""
         why = report.fault or disturbed or f"{n} of {whole} {'are' if n > 1 else 'is'} undecided"
         return f"inconclusive: {why}"
-    if not any(counted[name] for name in ("faster", "same", "unchanged")):
+    if not any(outcomes[name] for name in ("faster", "same", "unchanged")):
         return f"green, but nothing was compared: {counts(report)}"
     return f"green: nothing is slower in {whole}"
 

@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from actbench.catalog import primitives
 from actbench.catalog.declaration import Declaration, Kink
 from actbench.present import formula as notation
 from actbench.present import table
@@ -51,6 +52,26 @@ def body_source(declaration: Declaration) -> str:
     return textwrap.dedent("\n".join(lines)).strip("\n")
 
 
+def vocabulary(declaration: Declaration) -> list[tuple[str, str]]:
+    """What the body's calls compute, but for those that Python's own mathematics has by the same name."""
+    called = {
+        node.func for node in ast.walk(ast.parse(body_source(declaration))) if isinstance(node, ast.Call)
+    }
+    names = {
+        c.attr if isinstance(c, ast.Attribute) else c.id
+        for c in called
+        if isinstance(c, ast.Attribute | ast.Name)
+    }
+    found = []
+    for name, function in inspect.getmembers(primitives, inspect.isfunction):
+        if name in names and not name.startswith("_") and not hasattr(math, name):
+            arguments = ", ".join(inspect.signature(function).parameters)
+            found.append(
+                (f"{name}({arguments})", (inspect.getdoc(function) or "").partition("\n")[0].replace("`", ""))
+            )
+    return found
+
+
 def document(f: Function) -> dict[str, Any]:
     """Everything that is known of a function, as plain values for JSON."""
     from actbench.verify.properties import properties
@@ -85,6 +106,7 @@ def document(f: Function) -> dict[str, Any]:
         "pitfalls": d.pitfalls,
         "reference": d.reference,
         "kernel": body_source(d),
+        "vocabulary": dict(vocabulary(d)),
     }
 
 
@@ -172,6 +194,8 @@ def page(f: Function) -> RenderableType:
         section("Reference", Text(d.reference))
     if source := body_source(d):
         section("The kernel computes", Text(source))
+        if words := vocabulary(d):
+            section("where", _bullets(f"{call}: {meaning}" for call, meaning in words))
     return Group(*parts)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 DIGITS = 3
@@ -103,9 +102,3 @@ def elements(n: int) -> str:
 def percent(share: float | None, digits: int = 2) -> str:
     """A share as a number of per cent, for a column whose unit is %."""
     return number(None if share is None else 100 * share, digits)
-
-
-def time_unit(times_ns: Iterable[float]) -> Unit:
-    """The unit in which the median of ``times_ns`` reads best, for a column of them."""
-    finite = sorted(t for t in times_ns if math.isfinite(t))
-    return _unit(finite[len(finite) // 2], _TIMES, DIGITS) if finite else NANOSECOND

@@ -10,6 +10,7 @@ from actbench.bench.regression import VERDICTS, Change, Comparison
 from actbench.bench.run import Measurement
 from actbench.present import quantity, table
 from actbench.present.table import Column, Table
+from actbench.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -47,7 +48,7 @@ def lines(found: Comparison) -> list[str]:
     if found.verdict != "none":
         common = sum(c.ratio is not None for c in found.changes)
         told.append(
-            f"{found.verdict}, by {common} cell{'s' if common > 1 else ''} of both runs"
+            f"{found.verdict}, by {counted(common, 'cell')} of both runs"
             if common
             else "no cell is in both runs"
         )

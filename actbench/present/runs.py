@@ -16,6 +16,7 @@ from actbench.present import quantity, roofs, table, versus
 from actbench.present.calls import NAMES, calls
 from actbench.present.labels import cached, distinct, threads, variants
 from actbench.present.table import Column, Table
+from actbench.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -45,7 +46,7 @@ def _advice(cells: Iterable[Measurement]) -> str:
     """A line for each flag raised, with what mends it."""
     raised = Counter(flag for m in cells for flag in m.flags)
     return "\n".join(
-        f"{_MARKS.get(flag, '')} {flag} ({n} cell{'s' if n > 1 else ''}): {ADVICE.get(flag, '')}".strip()
+        f"{_MARKS.get(flag, '')} {flag} ({counted(n, 'cell')}): {ADVICE.get(flag, '')}".strip()
         for flag, n in raised.items()
     )
 

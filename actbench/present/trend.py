@@ -11,6 +11,7 @@ from actbench.present import quantity
 from actbench.present.layout import GAP, MARGIN, TICKS, Page
 from actbench.present.table import Column, Table
 from actbench.present.theme import WIDTH, Theme
+from actbench.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,9 +49,9 @@ def table(found: Sequence[Series], left_out: int) -> Table:
         Column("changes"),
     )
     runs = max((len(s.points) for s in found), default=0)
-    parts = [f"{len(changed)} of {len(found)} cells changed for good in {runs} run{'s' if runs != 1 else ''}"]
+    parts = [f"{len(changed)} of {len(found)} cells changed for good in {counted(runs, 'run')}"]
     if left_out:
-        parts.append(f"{left_out} run{'s' if left_out > 1 else ''} of other machines or settings left out")
+        parts.append(f"{counted(left_out, 'run')} of other machines or settings left out")
     return Table("", columns, rows, "; ".join(parts))
 
 

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from actbench.catalog.declaration import Declaration
-from actbench.catalog.errors import ActbenchError
+from actbench.catalog.errors import told
 from actbench.kernels.base import Function
 from actbench.peers.base import DifferentFunctionError, Peer, Request
 from actbench.verify.batches import batch_of
@@ -242,8 +242,7 @@ def _of_elements(f: Function, case: Case, peers: Sequence[Peer], tell: Tell) -> 
         try:
             got = _of_peer(peer, f, case, x)
         except Exception as error:  # whatever a library raises
-            reason = str(error) if isinstance(error, ActbenchError) else f"{peer.name}: {error!r}"
-            tell(f"{case}: {' '.join(reason.split())}")
+            tell(f"{case}: {peer.name}: {told(error)}")
             continue
         if got is not None:
             parts = (slice(i, i + CHUNK) for i in range(0, x.size, CHUNK))

@@ -18,7 +18,7 @@ from actbench.catalog.domain import REALS, Domain
 from actbench.catalog.errors import InfeasibleError, ParameterError, UsageError
 from actbench.kernels.base import Function
 from actbench.verify import differences, inputs, laws, truth
-from actbench.verify.report import Evidence, Place, Report, Tally
+from actbench.verify.report import Evidence, Place, Tally
 from actbench.verify.section import Array, kinks_of
 from actbench.verify.trial import tried
 
@@ -30,11 +30,6 @@ _FLOAT64 = np.dtype(np.float64)
 _ULP32 = 2.0**-23
 _WRONG32 = 1024
 """ULP from where on a float32 is wrong, not merely inexact, which is the audit's concern."""
-
-
-def check(functions: Iterable[Function]) -> Report:
-    """All checks of all functions, at the defaults and at other parameters beside them."""
-    return Report(tuple(e for f in functions for e in evidence(f)))
 
 
 def evidence(

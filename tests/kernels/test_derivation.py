@@ -13,7 +13,8 @@ from actbench.catalog.errors import DeclarationError
 from actbench.catalog.registry import load_file
 from actbench.kernels import bind
 from actbench.kernels.derivation import derive
-from actbench.verify.derivative import check
+from actbench.verify.derivative import evidence
+from actbench.verify.report import Report
 
 pytest.importorskip("sympy", reason="symbolic derivatives are the extra 'symbolic'")
 FUNCTIONS = {
@@ -49,14 +50,14 @@ def declared(tmp_path: Path, name: str, how: str) -> object:
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_symbolic(name: str, tmp_path: Path) -> None:
-    report = check([bind(declared(tmp_path, name, "symbolic"))])  # type: ignore[arg-type]
+    report = Report(evidence(bind(declared(tmp_path, name, "symbolic"))))  # type: ignore[arg-type]
     assert not report.wrong, [f"{e.check}: {e.counterexample}" for e in report.wrong]
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_numerical(name: str, tmp_path: Path) -> None:
     f = bind(declared(tmp_path, name, "numerical"))  # type: ignore[arg-type]
-    report = check([f])
+    report = Report(evidence(f))
     assert not report.wrong, [f"{e.check}: {e.counterexample}" for e in report.wrong]
     x = np.linspace(-5, 5, 100)
     # Differences in float64, of a forward pass whose literals are those of the format.

@@ -95,7 +95,7 @@ def test_all_peers_are_known_installed_or_not() -> None:
 @pytest.mark.parametrize("command", [audit, bench])
 def test_the_help_of_against_names_them(command: Callable[..., int]) -> None:
     (option,) = get_type_hints(command, include_extras=True)["against"].__metadata__
-    assert f" {','.join(NAMES)}, or auto" in option.help
+    assert f" {', '.join(NAMES)}, or auto" in option.help
 
 
 def test_knowing_them_imports_none_of_their_packages() -> None:

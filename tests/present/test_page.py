@@ -72,6 +72,20 @@ def test_the_kernel_is_shown_without_heading_and_docstring(name, body):
     assert page.body_source(find(name)) == body
 
 
+@pytest.mark.parametrize(
+    ("name", "meanings"),
+    [
+        ("gelu", ["- gelu(x): x Phi(x), Phi the normal distribution function."]),
+        ("softmax", ["- row_max(x): The largest element", "- wide(x): x in float64"]),
+        ("huber", []),  # in terms of Python's own mathematics
+    ],
+)
+def test_the_words_of_a_kernel_are_explained(name, meanings):
+    text = text_of(name)
+    assert ("\nwhere\n" in text) == bool(meanings)
+    assert all(meaning in text for meaning in meanings)
+
+
 def test_every_kernel_is_shown_as_lines_that_parse(declaration):
     import ast
 

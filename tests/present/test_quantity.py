@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 
 import pytest
 from hypothesis import given
@@ -115,11 +114,6 @@ def test_memory(n, text):
 @pytest.mark.parametrize(("share", "text"), [(0.876, "88"), (1.0, "100"), (0.0123, "1.2"), (None, "-")])
 def test_percent(share, text):
     assert quantity.percent(share) == text
-
-
-@given(st.lists(TIMES, min_size=1))
-def test_a_column_gets_one_unit(times):
-    assert re.fullmatch("ns|us|ms|s", quantity.time_unit(times).name)
 
 
 def test_interval():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from actbench.bench.disturbances.evidence import Check, Evidence, Finding
+from actbench.wording import counted
 
 _POOLS = (
     "OMP_NUM_THREADS",
@@ -41,7 +42,7 @@ def _threads(e: Evidence) -> Finding:
         "disturbs" if many else "fine",
         max(wanted.values(), default=len(e.cpus)),
         "threads",
-        f"for {room} CPU{'s' if room > 1 else ''}" + (f": {given}" if given else ""),
+        f"for {counted(room, 'CPU')}" + (f": {given}" if given else ""),
         effect,
         f"export {' '.join(f'{name}={room}' for name in many)}" if many else "",
     )

@@ -6,6 +6,7 @@ import shlex
 
 from actbench.bench.disturbances.evidence import Check, Evidence, Finding
 from actbench.bench.watch import grown
+from actbench.wording import counted
 
 STOLEN = 0.005  # one tick of 10 ms in 2 s on two CPUs is half of that
 OTHERS = 0.05  # of a CPU: counts of ticks err by as much as 0.02
@@ -41,7 +42,7 @@ def _load(e: Evidence) -> Finding:
         "disturbs" if busy else "fine",
         waiting,
         "ready to run",
-        f"beside this one, on {online} CPU{'s' if online != 1 else ''}",
+        f"beside this one, on {counted(online, 'CPU')}",
         effect,
         *(_WHO if busy else ()),
     )

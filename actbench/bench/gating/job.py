@@ -24,7 +24,7 @@ from actbench.peers.base import PASSES as COMPARED
 STOLEN = 0.02
 """The part of the CPUs' time that a hypervisor may give to others before a slowdown is no longer believed."""
 
-_UNUSED = ("against", "cache", "rounds", "budget", "roofline", "output")
+_UNUSED = ("against", "cache", "rounds", "roofline", "output")
 """What a configuration says of runs alone."""
 
 
@@ -48,7 +48,6 @@ def run(
     everything: bool = False,
     inject: Callable[[Sequence[Cell]], Injection] = lambda cells: Injection(),
     progress: Callable[[Event], None] = lambda event: None,
-    budget_s: float | None = None,
 ) -> Report:
     """The report of a gate of the named functions, or of all that either side has where none is named.
 
@@ -62,7 +61,9 @@ def run(
     families = {f.name: f.family for side in ("base", "head") for f in sides[side].values()}
     config.check_thresholds(families)
     injection = inject([key.cell for key in keys])
-    options = Options(1e9 * config.slice, cpus, config.seed, config.timeout, everything, budget_s, injection)
+    options = Options(
+        1e9 * config.slice, cpus, config.seed, config.timeout, everything, config.budget, injection
+    )
 
     def watch() -> Callable[[], str]:
         before = _moment()

@@ -17,7 +17,8 @@ from random import Random
 from typing import Any, Self
 
 from actbench.bench.gating.side import Side
-from actbench.catalog.errors import ActbenchError, in_one_line
+from actbench.catalog.errors import ActbenchError
+from actbench.wording import in_one_line
 
 _ARM = Path(__file__).with_name("arm.py")
 _PADDING = 4096

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from actbench.catalog.errors import ActbenchError, InputFileError, UsageError, in_one_line
+from actbench.catalog.errors import ActbenchError, InputFileError, UsageError
 from actbench.kernels.compiler import cache_directory
+from actbench.wording import in_one_line
 
 INSTALLED = "installed"
 """The source that takes the code as the interpreter has it installed."""

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from actbench.bench.gating.side import BuildError, project_folder, side, working_tree
-from actbench.catalog.errors import InputFileError, UsageError, in_one_line
+from actbench.catalog.errors import InputFileError, UsageError
+from actbench.wording import in_one_line
 
 PY = sys.executable
 

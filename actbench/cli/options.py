@@ -1,4 +1,4 @@
-"""Which functions a command is about: what the arguments that all commands share mean."""
+"""The options that commands share, and which functions they name."""
 
 from __future__ import annotations
 
@@ -36,7 +36,19 @@ Slice = Annotated[
     str | None, typer.Option(help="The least time a sample takes, such as 2ms.", rich_help_panel=HOW)
 ]
 Seed = Annotated[str | None, typer.Option(help="Of data and order.", rich_help_panel=HOW)]
+Timeout = Annotated[
+    str | None,
+    typer.Option(help="How long a process may keep silent; 2m by default.", rich_help_panel=HOW),
+]
+Params = Annotated[
+    list[str] | None,
+    typer.Option("--param", metavar="NAME=V,V,...", help="At these values of a parameter; repeatable."),
+]
+ThemeName = Annotated[str, typer.Option("--theme", help="light or dark.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but errors.")]
+PEERS = "torch, torch.compile, jax, onnxruntime, tensorflow, tf.function, numpy, scipy, numexpr"
+"""The peers that come with actbench, for help: their own modules take too long to import for it."""
 
 
 def chosen(names: list[str], every: bool, kind: str | None, files: list[Path]) -> tuple[Declaration, ...]:
