@@ -154,7 +154,7 @@ def test_a_peer_that_cannot_describe_itself_is_described_by_that(bench: Bench) -
     peer = FakePeer(bench.clock)
     peer.describe = lambda threads: 1 / 0  # type: ignore[method-assign,return-value,assignment]
     bench.peers = [peer]
-    assert bench.start().peers["fake"].fault == "it does not work: division by zero"
+    assert bench.start().peers["fake"].fault == "it does not work: ZeroDivisionError: division by zero"
 
 
 def test_a_peer_that_is_left_out_is_entered_with_the_reason(clock: Clock) -> None:
