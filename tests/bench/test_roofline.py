@@ -141,4 +141,6 @@ def test_roofs_and_counts_that_fail_cost_no_cell(bench: Bench, monkeypatch: pyte
     bench.config = Config.model_validate({"size": (1000,), "dtype": "float32", "roofline": True})
     run = bench.run()
     assert (len(run.cells), run.roofs, {m.flops for m in run.cells}) == (4, (), {None})
-    assert [e.text for e in bench.events if e.stage == "note"] == ["no roofs in 1 thread: MemoryError: no room"]
+    assert [e.text for e in bench.events if e.stage == "note"] == [
+        "no roofs in 1 thread: MemoryError: no room"
+    ]
