@@ -5,8 +5,8 @@ from __future__ import annotations
 import gzip
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from math import log
+from itertools import count, pairwise
+from math import comb, log
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,8 @@ _LEAST = 3
 """Runs on either side of a change: fewer are a day's weather."""
 _CHANCE = 0.001
 """Of two neighbouring levels being one, by their ranks, from which on they are."""
+FEWEST = next(n for n in count(2) if 2 / comb(n, n // 2) <= _CHANCE)
+"""Runs from which on any change can be so sure: of fewer no order of ranks is as rare."""
 
 
 @dataclass(frozen=True)

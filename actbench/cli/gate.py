@@ -23,7 +23,6 @@ from actbench.cli.options import (
     Slice,
     Threads,
     Timeout,
-    chosen,
 )
 from actbench.cli.progress import bars, tell
 
@@ -117,8 +116,9 @@ def gate(
     from actbench.bench.config import resolve
     from actbench.bench.gating import environment, job, selftest
     from actbench.bench.gating.gate import Event
-    from actbench.bench.gating.side import INSTALLED, project_folder, side
-    from actbench.catalog.errors import ActbenchError, UsageError
+    from actbench.bench.gating.process import SideError
+    from actbench.bench.gating.side import INSTALLED, BuildError, project_folder, side
+    from actbench.catalog.errors import ActbenchError, InputFileError, UsageError
     from actbench.peers import chosen as chosen_peers
     from actbench.present import gating, output
 
@@ -139,25 +139,26 @@ def gate(
     declared = files or []
     if names and every:
         raise UsageError("--all excludes names")
-    # Without names it is about everything that either side has, which only they know.
-    wanted = (
-        [d.name for d in chosen(names or [], False, None, declared)]
-        if names or (declared and not every)
-        else []
-    )
+    for file in declared:
+        if not file.is_file():
+            raise InputFileError(f"no such file: {file}")
+    wanted = names or []  # what they mean only the sides know, of which each may have its own functions
     peers = tuple(p.name for p in chosen_peers(tuple(map(str.strip, peer.split(","))))) if peer else ()
     if self_test and (base or base_python or peer or unchanged or export):
         raise UsageError(
             "--self-test measures one version, and has --json alone: leave out the other options"
         )
-    project = Path(head).resolve() if head and Path(head).is_dir() else project_folder(Path.cwd())
+    # It is about the project that the functions are of.
+    around = declared[0].resolve().parent if declared else Path.cwd()
+    project = Path(head).resolve() if head and Path(head).is_dir() else project_folder(around)
     from_, to = (
         (INSTALLED, head or INSTALLED) if self_test else environment.sources(base, head, base_python, project)
     )
     # A job that is cancelled is told so: what was begun is ended and cleared away.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        signal.signal(number, lambda received, _: sys.exit(128 + received))
     with (
-        tempfile.TemporaryDirectory(prefix="actbench-gate-") as scratch,
+        tempfile.TemporaryDirectory(prefix=f"actbench-{os.getpid()}-") as scratch,
         bars(quiet, "compile", "screen", "confirm") as shown,
     ):
 
@@ -182,10 +183,11 @@ def gate(
                     command=told,
                     peers=peers,
                     everything=unchanged,
+                    every=every,
                     progress=progress,
                 )
             except ActbenchError as error:
-                if error.exit_code == 3:  # what could not be measured is news for a reviewer, too
+                if isinstance(error, SideError | BuildError):  # is news for a reviewer, too
                     _deliver(job.failed(error, (from_, to), resolved, wanted, command=told), exports)
                 raise
     if self_test:
@@ -194,9 +196,9 @@ def gate(
         else:
             output.display(gating.self_test(tested))
         return 0
+    _deliver(report, exports)  # first what a job keeps: whoever reads stdout may be gone
     if not taken(exports):
         output.display(gating.terminal(report))
-    _deliver(report, exports)
     return report.exit_code
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
@@ -33,9 +34,10 @@ _ROWS, _MOST = 50, 1000
 def sentence(report: Report) -> str:
     """The verdict on the whole, in one line."""
     outcomes = Counter(j.outcome for j in report.judgements)
-    cells = sum(j.cell is not None for j in report.judgements)
+    compared = [j for j in report.judgements if j.outcome not in ("added", "removed", "absent")]
+    cells = sum(j.cell is not None for j in compared)
     whole = counted(cells, "cell")
-    families = len(report.judgements) - cells
+    families = len(compared) - cells
     if families:
         whole += f" and {counted(families, 'family')}"
     if report.verdict == "red":
@@ -53,8 +55,8 @@ def sentence(report: Report) -> str:
 
 def counts(report: Report) -> str:
     """How many cells came to what."""
-    counted = Counter(j.outcome for j in report.judgements)
-    return ", ".join(f"{counted[name]} {name}" for name in OUTCOMES if counted[name])
+    outcomes = Counter(j.outcome for j in report.judgements)
+    return ", ".join(f"{outcomes[name]} {name}" for name in OUTCOMES if outcomes[name])
 
 
 def terminal(report: Report) -> RenderableType:
@@ -75,14 +77,15 @@ def terminal(report: Report) -> RenderableType:
 def markdown(report: Report) -> str:
     """A summary that a reviewer understands at a glance: the verdict, what stands out, and how it was found."""
     listed = _listed(report)
-    parts = [f"## {_SIGN[report.verdict]} actbench gate: {sentence(report)}"]
+    parts = [f"## {_SIGN[report.verdict]} actbench gate: {table.defused(sentence(report))}"]
     if listed.rows:
         parts.append(table.markdown(listed))
-    parts += [f"{line}  " for line in _lines(report)]
+    parts += [f"{table.defused(line)}  " for line in _lines(report)]
     if report.judgements:
         every = table.markdown(_every(report))
         parts.append(f"<details>\n<summary>Every cell</summary>\n\n{every}\n</details>")
-    parts.append(f"Repeat it: `{report.command}`")
+    fence = "`" * (1 + max(map(len, re.findall("`+", report.command)), default=0))
+    parts.append(f"Repeat it: {fence}{report.command}{fence}")
     return "\n".join(f"{part}\n" for part in parts)
 
 
@@ -183,7 +186,8 @@ def rate(found: int, of: int) -> str:
 def _lines(report: Report) -> Iterator[str]:
     known = sorted(j.detectable for j in report.judgements if j.detectable is not None)
     yield f"base {report.base.label}, head {report.head.label}"
-    yield f"{counts(report)}; {report.pairs} process pairs in {report.seconds:.0f} s"
+    if report.judgements:
+        yield f"{counts(report)}; {counted(report.pairs, 'process pair')} in {report.seconds:.0f} s"
     if known:
         middle = known[len(known) // 2]
         yield (
@@ -232,7 +236,8 @@ def _table(found: list[Judgement], caption: str, between: str = "/") -> Table:
         )
         for j in found
     )
-    told = "finds: the slowdown that would be found four times in five" if rows else ""
+    finds = any(j.detectable is not None for j in found)
+    told = "finds: the slowdown that would be found four times in five" if finds else ""
     return Table("", columns, rows, "\n".join(filter(None, [caption, told])))
 
 

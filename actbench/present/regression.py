@@ -47,8 +47,10 @@ def lines(found: Comparison) -> list[str]:
     told = [runs, *(f"not comparable, for display alone: {why}" for why in found.obstacles)]
     if found.verdict != "none":
         common = sum(c.ratio is not None for c in found.changes)
+        such = sum(c.verdict == found.verdict for c in found.changes)
+        of = f": {such} of" if such else ", by"
         told.append(
-            f"{found.verdict}, by {counted(common, 'cell')} of both runs"
+            f"{found.verdict}{of} {counted(common, 'cell')} of both runs"
             if common
             else "no cell is in both runs"
         )

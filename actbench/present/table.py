@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv as csv_module
 import io
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -77,16 +78,18 @@ def terminal(table: Table) -> RenderableType:
     return Group(*parts)
 
 
-def _cell(text: str) -> str:
-    """One Markdown cell: what would end the cell or the row, or start markup, is defused."""
+def defused(text: str) -> str:
+    """Text as Markdown, in one line or one cell: what would end it, start markup or name a user is defused."""
     for character in "\\|`*<":
         text = text.replace(character, f"\\{character}")
-    return " ".join(text.split())
+    # An underscore within a word is no markup, but the first or last of one may be; @ names a user.
+    text = re.sub(r"(?<!\w)_|_(?!\w)|__+", lambda found: found[0].replace("_", "\\_"), text)
+    return " ".join(re.sub(r"(?<!\S)@", "@\u2060", text).split())
 
 
 def markdown(table: Table) -> str:
     """The table in GitHub's Markdown, aligned in the source too; ends with a line end."""
-    cells = [[_cell(c.heading) for c in table.columns], *([_cell(c) for c in row] for row in table.rows)]
+    cells = [[defused(c.heading) for c in table.columns], *([defused(c) for c in row] for row in table.rows)]
     widths = [max(3, *(len(row[i]) for row in cells)) for i in range(len(table.columns))]
     right = [column.align == "right" for column in table.columns]
 
@@ -96,8 +99,8 @@ def markdown(table: Table) -> str:
 
     rule = line(["-" * (w - 1) + (":" if r else "-") for w, r in zip(widths, right, strict=True)])
     body = "\n".join([line(cells[0]), rule, *map(line, cells[1:])])
-    title = f"**{_cell(table.title)}**\n\n" if table.title else ""
-    caption = "".join(f"\n{_cell(line)}\n" for line in table.caption.splitlines())
+    title = f"**{defused(table.title)}**\n\n" if table.title else ""
+    caption = "".join(f"\n{defused(line)}\n" for line in table.caption.splitlines())
     return f"{title}{body}\n{caption}"
 
 

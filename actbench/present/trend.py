@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from actbench.bench.history import Series
+from actbench.bench.history import FEWEST, Series
 from actbench.present import quantity
 from actbench.present.layout import GAP, MARGIN, TICKS, Page
 from actbench.present.table import Column, Table
@@ -50,6 +50,8 @@ def table(found: Sequence[Series], left_out: int) -> Table:
     )
     runs = max((len(s.points) for s in found), default=0)
     parts = [f"{len(changed)} of {len(found)} cells changed for good in {counted(runs, 'run')}"]
+    if runs < FEWEST:
+        parts.append(f"a change can be told from {FEWEST} runs on")
     if left_out:
         parts.append(f"{counted(left_out, 'run')} of other machines or settings left out")
     return Table("", columns, rows, "; ".join(parts))

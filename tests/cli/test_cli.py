@@ -125,7 +125,9 @@ ERRORS = [
     (["doctor", "--loud"], 2, "--loud"),
     (["gate"], 2, "--base REV, WHEEL or DIR"),
     (["gate", "--base", "main"], 2, "not a git repository"),
-    (["gate", "rulu", "--base", "main"], 2, "did you mean 'relu'"),
+    (["gate", "rulu", "--base-python", sys.executable], 2, "did you mean 'relu'"),
+    (["gate", "relu", "--base", ""], 2, "--base is empty"),
+    (["gate", "--base", ".", "--from", "none.py"], 4, "no such file: none.py"),
     (["gate", "--base", "."], 2, "holds neither actbench nor a project"),
     (["gate", "relu", "--base-python", sys.executable, "--threads", "1000"], 2, "CPUs to use"),
     (["gate", "relu", "--base-python", sys.executable, "--config", "cold.toml"], 2, "warm caches alone"),
@@ -142,7 +144,7 @@ ERRORS = [
     (["compare", "a", "--fail-over", "5"], 2, "--fail-over: '5' is not a percentage"),
     (["bench", "relu", "--save", "v1.json"], 2, "and no file's ending"),
     (["gate", "relu", "--base", "none.whl"], 4, "there is no wheel none.whl"),
-    (["gate", "relu", "--base-python", "none/python"], 3, "cannot run none/python"),
+    (["gate", "relu", "--base-python", "none/python"], 2, "there is no such interpreter"),
     (["gate", "relu", "--base", ".", "--threshold", "much"], 2, "write 5%"),
     (["gate", "relu", "--base", ".", "--export", "csv=a.csv"], 2, "junit=FILE"),
     (["gate", "relu", "--base", ".", "--peer", "pytorch"], 2, "did you mean 'torch'"),
@@ -414,10 +416,10 @@ def test_compare_ends_with_what_it_found(tmp_path):
     assert against(before).returncode == 0
     found = against(slow)
     assert found.returncode == 1
-    assert "slower, by 1 cell of both runs" in found.stdout
+    assert "slower: 1 of 1 cell of both runs" in found.stdout
     undecided = against([300.0] * (count // 2 + 1) + [50.0] * (count - count // 2 - 1))
     assert undecided.returncode == 3
-    assert "inconclusive, by 1 cell of both runs" in undecided.stdout
+    assert "inconclusive: 1 of 1 cell of both runs" in undecided.stdout
     assert against(slow, "--fail-over", "900%").returncode == 0
     (tmp_path / "own.toml").write_text('[threshold]\n"@rectifier" = "900%"\n')
     assert against(slow, "--config", "own.toml").returncode == 0
@@ -429,7 +431,7 @@ def test_compare_ends_with_what_it_found(tmp_path):
 
 
 def test_a_base_that_does_not_build_is_news_for_a_reviewer(tmp_path):
-    (tmp_path / "broken-1.0-py3-none-any.whl").write_bytes(b"no archive")
+    (tmp_path / "broken-1.0-py3-none-any.whl").write_bytes(b"PK\x05\x06" + bytes(18))  # of nothing
     in_ci = {"GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"), "GITHUB_ACTIONS": "true"}
     exports = ("--export", "junit=gate.xml", "--export", "json=gate.json")
     done = actbench("gate", "relu", "--base", "broken-1.0-py3-none-any.whl", *exports, cwd=tmp_path, **in_ci)

@@ -71,7 +71,7 @@ def report(*judgements: Judgement, **changes: object) -> Report:
         (report(SAME, SLOW), "red", 1, "red: 1 slower of 2 cells"),
         (report(SLOW, WRONG, SAME), "red", 1, "red: 1 slower and 1 incorrect of 3 cells"),
         (report(SAME, OPEN), "inconclusive", 3, "inconclusive: 1 of 2 cells is undecided"),
-        (report(SAME, ADDED), "green", 0, "green: nothing is slower in 2 cells"),
+        (report(SAME, ADDED), "green", 0, "green: nothing is slower in 1 cell"),
         (report(SLOW, disturbed=("stolen",)), "inconclusive", 3, "inconclusive: stolen"),
         (report(SAME, disturbed=("stolen",)), "green", 0, "green: nothing is slower in 1 cell"),
         (report(WRONG, disturbed=("stolen",)), "red", 1, "red: 1 incorrect of 1 cell"),

@@ -122,7 +122,7 @@ def test_the_table_leads_with_the_worst(make_run):
     assert [row[0].split("/")[0] for row in rows] == ["gelu"] * 12 + ["mse"] * 12
     whole = regression.comparison(run, slowed(slowed(run, "gelu", 0.2), "mse", 0.1), five_per_cent)
     text = plain_text(shown.terminal(whole))
-    assert "slower, by 36 cells of both runs" in text
+    assert "slower: 24 of 36 cells of both runs" in text
     assert max(map(len, text.splitlines())) <= 80
     assert "24 slower, 12 same" in text
     assert "for display" in text

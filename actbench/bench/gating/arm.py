@@ -45,6 +45,8 @@ _SIMPLE = (bool, int, float, complex, str, bytes, type(None))
 _ADDRESS = 1 << 32
 _DOCUMENTED = 0x4000000
 """Of a code object's flags, from Python 3.13 on: its first constant is its docstring."""
+_DEEP = 2
+"""How many attributes of attributes are followed: what a function reads of self, and of what self holds."""
 _SETTLES_S = 0.005
 """How long threads that have ended their work keep their cores busy, where a library does not say."""
 
@@ -80,29 +82,49 @@ class Arm:
         self._result: Any = None
         self._peers: dict[str, Any] = {}
         self._cpus: list[int] = []
+        self._usable: list[int] = []
         self._settles_s = 0.0
         self._threads, self._function = 1, None
         self._compiled = Compiled()
 
-    def hello(self, cpus: list[int], files: list[str]) -> Mapping[str, Any]:
-        """Declare what the files declare, and take to these CPUs; versions, and every function with its passes."""
+    def hello(self, cpus: list[int], files: list[str], foreign: str | None) -> Mapping[str, Any]:
+        """Declare what the files declare, and take to these CPUs; versions, and what is known of every function.
+
+        Also a module that comes from a foreign folder, which holds another side's code.
+        """
         actbench = import_module("actbench")
         # Numba's import takes the longest. Before the sides share one CPU, they do it at the same time.
         import_module("numba")
+        self._usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         self._cpus = cpus
         _pin(cpus)
-        if files:
-            registry = import_module("actbench.catalog.registry")
-            for path in files:
-                registry.load_file(Path(path))
+        declared = []
+        for path in files:
+            declared += [d.name for d in import_module("actbench.catalog.registry").load_file(Path(path))]
         # Rounds must not be told apart by whose garbage is collected in them; buffers go without its help.
         gc.disable()
-        found = {f.name: {"family": f.family, "passes": list(f.passes)} for f in actbench.functions()}
-        return {"versions": _versions(), "functions": found}
+        found = {
+            f.name: {
+                "family": f.family,
+                "passes": list(f.passes),
+                "aliases": list(f.aliases),
+                "declared": f.name in declared,
+                "signature": _signature(f),
+            }
+            for f in actbench.functions()
+        }
+        return {
+            "versions": _versions(),
+            "functions": found,
+            "foreign": _foreign(foreign) if foreign else None,
+        }
 
     def compile(self, function: str, pass_: str, dtype: str) -> Mapping[str, Any]:
         """Make a kernel ready."""
+        # Nothing is timed yet: both sides compile at once, each where there is room.
+        _pin(self._usable)
         import_module("actbench").get(function).compile(pass_, dtype)
+        _pin(self._cpus)
         return {}
 
     def make(self, cell: Mapping[str, Any], seed: int, folder: str, offset: int) -> Mapping[str, Any]:
@@ -236,6 +258,27 @@ class Arm:
             return str(error)
 
 
+def _signature(function: Any) -> str:
+    """How a function is called: its operands, and its parameters with what they are by default."""
+    declaration = function.declaration
+    given = (f"{name}={value!r}" for name, value in declaration.defaults.items())
+    return f"{function.kind} {function.name}({', '.join([*getattr(declaration, 'operands', ()), *given])})"
+
+
+def _foreign(folder: str) -> str | None:
+    """A module that was imported from a folder, and not from an environment in it; None where there is none."""
+    environments = [Path(each).resolve() for each in (sys.prefix, sys.base_prefix)]
+    for name, module in list(sys.modules.items()):
+        path = Path(getattr(module, "__file__", None) or "/").resolve()
+        if (
+            path.is_relative_to(folder)
+            and not any(map(path.is_relative_to, environments))
+            and name != "__main__"
+        ):
+            return str(path)
+    return None
+
+
 def _own_call(
     function: Any,
     cell: Mapping[str, Any],
@@ -327,21 +370,41 @@ def _constant(value: Any) -> str:
 
 
 def _values(frame: Any) -> str:
-    """The plain values that a function finds under global names, also in modules, and those it was called with."""
+    """The plain values that a function finds under its names: globals, what it was called with, and what they hold."""
     names = frame.f_code.co_names
-    found = {name: frame.f_globals[name] for name in names if name in frame.f_globals}
-    for name, module in list(found.items()):
-        if inspect.ismodule(module):
-            found |= {f"{name}.{n}": getattr(module, n) for n in names if n in vars(module)}
-    found |= frame.f_locals
-    return repr(sorted((name, repr(value)) for name, value in found.items() if _plain(value)))
+    found = {name: frame.f_globals[name] for name in names if name in frame.f_globals} | frame.f_locals
+    for _ in range(_DEEP):
+        for owner, value in list(found.items()):
+            held = {f"{owner}.{n}": _attribute(value, n) for n in names} if not _plain(value) else {}
+            found = {name: v for name, v in held.items() if v is not None} | found
+    return repr(sorted((name, _told(value)) for name, value in found.items() if _plain(value)))
+
+
+def _attribute(value: Any, name: str) -> Any:
+    """What a module, a class or an object has under a name, without running any code; None where it has nothing."""
+    held = inspect.getattr_static(value, name, None)
+    if inspect.ismemberdescriptor(held) and not inspect.isclass(value):  # a slot, which may be empty
+        with suppress(AttributeError):
+            return held.__get__(value)
+    return held
 
 
 def _plain(value: Any) -> bool:
     """Whether a value is the same in every process; an address is not."""
-    if isinstance(value, tuple):
+    if isinstance(value, dict):
+        return all(_plain(key) and _plain(held) for key, held in value.items())
+    if isinstance(value, tuple | list | set | frozenset):
         return all(map(_plain, value))
     return isinstance(value, _SIMPLE) and not (isinstance(value, int) and abs(value) >= _ADDRESS)
+
+
+def _told(value: Any) -> str:
+    """A plain value in the same words in every process."""
+    if isinstance(value, dict):
+        return repr([(_told(key), _told(held)) for key, held in value.items()])
+    if isinstance(value, set | frozenset):  # each process has its elements in another order
+        return repr(sorted(map(_told, value)))
+    return repr(list(map(_told, value))) if isinstance(value, tuple | list) else repr(value)
 
 
 def _sources(package: str) -> list[str]:

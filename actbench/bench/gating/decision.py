@@ -72,8 +72,7 @@ def sign_test(values: Sequence[float], bound: float) -> float:
     A tie with the bound is no evidence, and counts for it.
     """
     n, above = len(values), sum(v > bound for v in values)
-    as_many = sum(comb(n, k) for k in range(above, n + 1))
-    return float(as_many / 2**n)
+    return _tail(n, above, 0.5)
 
 
 def holm(chances: Mapping[K, float], level: float) -> Set[K]:
@@ -121,25 +120,32 @@ def estimate(values: Sequence[float]) -> Estimate:
     return Estimate(exp(found.value), exp(found.low), exp(found.high))
 
 
-def detectable(pairs: Sequence[Sequence[float]], between: float, rule: Rule) -> float:
-    """The slowdown, as a part, that a screened cell is found at in four cases of five.
+def detectable(pairs: Sequence[Sequence[float]], between: float, rule: Rule, suspects: int) -> float:
+    """The slowdown, as a part, that a screened cell is found at in four cases of five, as one of so many suspects.
 
     Of normal noise: `between` is the deviation of pairs, of all cells, where the cell's own pairs do not lie further
-    apart; that of rounds is its own. A slowdown is found where the screening suspects it and the median of all pairs
-    that confirm reaches what matters.
+    apart; that of rounds is its own. A slowdown is found where the screening suspects it, the median of all pairs
+    that confirm reaches what matters, and so many of them lie above what is tolerated that the test is sure.
     """
     own = float(np.std([np.median(rounds) for rounds in pairs], ddof=1))
     screening = max(sqrt(_within(pairs, len(pairs[0])) ** 2 + between**2), own) / sqrt(len(pairs))
-    confirming = max(sqrt(_within(pairs, CONFIRM_ROUNDS) ** 2 + between**2), own) * sqrt(
-        np.pi / 2 / LOOKS[-1]
-    )
-    normal, low, high = NormalDist(), 0.0, rule.matters + 10 * (screening + confirming)
+    of_pairs = max(sqrt(_within(pairs, CONFIRM_ROUNDS) ** 2 + between**2), own, _LEAST)
+    n, level = LOOKS[-1], ERROR / len(LOOKS) / suspects
+    enough = next((k for k in range(n + 1) if _tail(n, k, 0.5) <= level), n)
+    normal, low, high = NormalDist(), 0.0, rule.matters + 10 * (screening + of_pairs)
     for _ in range(40):
         slower = (low + high) / 2
         seen = normal.cdf((slower - rule.suspicious) / max(screening, _LEAST))
-        sure = normal.cdf((slower - rule.matters) / max(confirming, _LEAST))
-        low, high = (slower, high) if seen * sure < _POWER else (low, slower)
+        reached = normal.cdf((slower - rule.matters) / (of_pairs * sqrt(np.pi / 2 / n)))
+        sure = _tail(n, enough, normal.cdf((slower - rule.tolerated) / of_pairs))
+        # The median and the count are of the same pairs, and come together.
+        low, high = (slower, high) if seen * min(reached, sure) < _POWER else (low, slower)
     return exp(high) - 1
+
+
+def _tail(n: int, least: int, chance: float) -> float:
+    """The probability of so many successes of n, or more."""
+    return float(sum(comb(n, k) * chance**k * (1 - chance) ** (n - k) for k in range(least, n + 1)))
 
 
 def between_pairs(cells: Sequence[Sequence[Sequence[float]]]) -> float:

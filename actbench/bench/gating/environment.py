@@ -32,6 +32,11 @@ def sources(
     base: str | None, head: str | None, base_python: str | None, project: Path | None
 ) -> tuple[str, str]:
     """What base and head are taken from: of what the user did not say, the most likely."""
+    for option, given in (("--base", base), ("--head", head), ("--base-python", base_python)):
+        if given is not None and not given.strip():
+            raise UsageError(f"{option} is empty: is a variable not set? Leave it out, or say what is meant")
+    if base_python is not None and shutil.which(base_python) is None:
+        raise UsageError(f"--base-python {base_python}: there is no such interpreter")
     if base is None and base_python is None:
         raise UsageError("--base REV, WHEEL or DIR, or --base-python PYTHON: what is the head compared with?")
     return base or INSTALLED, head or (str(project) if project and base else INSTALLED)
@@ -88,7 +93,11 @@ def fitted(base: Side, head: Side, scratch: Path) -> Side:
     except BuildError:
         run_python(base.name, base.python, told, *install, *sorted(needs))
     return replace(
-        base, python=python, paths=paths, label=f"{base.label}, with its own {', '.join(sorted(other))}"
+        base,
+        python=python,
+        paths=paths,
+        beside=(),
+        label=f"{base.label}, with its own {', '.join(sorted(other))}",
     )
 
 

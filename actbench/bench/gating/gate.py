@@ -134,6 +134,14 @@ class _Suspicion:
         pairs = set.intersection(*(set(case.confirmed) for case in self.members))
         return [float(np.mean([case.confirmed[p] for case in self.members])) for p in sorted(pairs)]
 
+    @property
+    def lost(self) -> str:
+        """Why too few pairs told enough to call it anything but slower; "" where they did."""
+        lost = {pair: why for case in self.members for pair, why in case.lost.items()}
+        held = len(self.values)
+        too_few = self.verdict != "slower" and lost and held < _ENOUGH * (held + len(lost))
+        return next(iter(lost.values())) if too_few else ""
+
 
 class Gate:
     """Two sides, and how they are measured.
@@ -188,13 +196,14 @@ class Gate:
         controls = _spread([case for case in cases if case.same_code and not case.measured], CONTROLS)
         self._confirm(suspicions, controls)
         between = decision.between_pairs([case.screened for case in tested])
+        slowest = [s.rule for s in suspicions if s.verdict == "slower"]
         of_cells = {s.members[0].key: s for s in suspicions if not s.family}
-        judgements = [_judgement(case, of_cells.get(case.key), between) for case in cases]
+        judgements = [_judgement(case, of_cells.get(case.key), between, len(suspicions)) for case in cases]
         slower = {case.group for case, j in zip(cases, judgements, strict=True) if j.outcome == "slower"}
         # A family whose mean one of its cells has moved says nothing more.
         judgements += [_of_family(s) for s in suspicions if s.family and s.members[0].group not in slower]
         asked = len(controls) if suspicions and not self._options.everything else None
-        return Found(tuple(judgements), asked, _drift(controls), self._pairs)
+        return Found(tuple(judgements), asked, _drift(controls, slowest), self._pairs)
 
     def _compile(self, keys: Sequence[Key]) -> None:
         """Compile before anything is measured, both sides at once: with an empty cache it takes the longest."""
@@ -333,7 +342,7 @@ def _judge(suspicions: Sequence[_Suspicion], look: int) -> None:
             known[i].verdict = known[i].verdict or verdict
 
 
-def _judgement(case: _Case, suspicion: _Suspicion | None, between: float) -> Judgement:
+def _judgement(case: _Case, suspicion: _Suspicion | None, between: float, suspects: int) -> Judgement:
     known = Judgement("same", case.key.cell, case.family, peer=case.key.peer, threshold=case.rule.threshold)
     if case.incorrect:
         return replace(known, outcome="incorrect", reason=case.incorrect)
@@ -343,7 +352,7 @@ def _judgement(case: _Case, suspicion: _Suspicion | None, between: float) -> Jud
             known,
             screened=tuple(tuple(round(r, 5) for r in pair) for pair in case.screened),
             ratio=decision.estimate(rounds),
-            detectable=decision.detectable(case.screened, between, case.rule),
+            detectable=decision.detectable(case.screened, between, case.rule, max(1, suspects)),
         )
     values = suspicion.values if suspicion else []
     if values:
@@ -354,8 +363,8 @@ def _judgement(case: _Case, suspicion: _Suspicion | None, between: float) -> Jud
         return replace(known, outcome="inconclusive", reason=case.fault)
     if not case.measured:
         return replace(known, outcome="unchanged", reason="both sides run the same code")
-    if suspicion and suspicion.verdict != "slower" and len(values) < _ENOUGH * (len(values) + len(case.lost)):
-        return replace(known, outcome="inconclusive", reason=next(iter(case.lost.values())))
+    if suspicion and suspicion.lost:
+        return replace(known, outcome="inconclusive", reason=suspicion.lost)
     if suspicion and suspicion.verdict:
         return replace(known, outcome=suspicion.verdict, reason=_evidence(suspicion))
     return replace(
@@ -365,10 +374,10 @@ def _judgement(case: _Case, suspicion: _Suspicion | None, between: float) -> Jud
 
 def _of_family(s: _Suspicion) -> Judgement:
     return Judgement(
-        outcome=s.verdict or "inconclusive",
+        outcome="inconclusive" if s.lost else s.verdict or "inconclusive",
         family=s.family,
         peer=s.members[0].key.peer,
-        reason=_evidence(s),
+        reason=s.lost or _evidence(s),
         ratio=decision.estimate(s.values) if s.values else None,
         threshold=s.rule.threshold,
         confirmed=tuple(round(v, 5) for v in s.values),
@@ -382,16 +391,17 @@ def _evidence(s: _Suspicion) -> str:
     return f"{beyond} of {len(values)} pairs {s.seems} by over {100 * np.expm1(s.rule.tolerated):.2g} %"
 
 
-def _drift(controls: Sequence[_Case]) -> str:
-    """How unchanged code moved, where it surely did."""
+def _drift(controls: Sequence[_Case], slower: Sequence[Rule]) -> str:
+    """How unchanged code moved, where it surely did by what makes something slower, or usually would."""
+    rule = min(slower, key=lambda rule: rule.tolerated, default=Rule())
     most = max((len(case.confirmed) for case in controls), default=0)
     known = [case for case in controls if case.confirmed and len(case.confirmed) >= _ENOUGH * most]
     if not known:
         return ""
-    values = _Suspicion(tuple(known), Rule(), "same").values
+    values = _Suspicion(tuple(known), rule, "same").values
     for sign, word in ((1, "slower"), (-1, "faster")):
         turned = [sign * v for v in values]
-        if decision.sign_test(turned, Rule().tolerated) < decision.ERROR / 2:
+        if decision.sign_test(turned, rule.tolerated) < decision.ERROR / 2:
             moved = 100 * np.expm1(np.median(turned))
             return f"code that is the same on both sides ran {moved:.1f} % {word} in head's processes"
     return ""

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from actbench.bench.config import Config
+from actbench.bench.config import Config, holds
 from actbench.bench.gating.decision import Rule
 from actbench.bench.gating.gate import Event, Gate, Key, Options
-from actbench.bench.gating.pairing import Injection
+from actbench.bench.gating.pairing import Injection, sweep
 from actbench.bench.gating.process import describe
 from actbench.bench.gating.record import Judgement, Outcome, Report, Version
 from actbench.bench.gating.side import Side
@@ -18,8 +18,9 @@ from actbench.bench.machine import now, this_machine
 from actbench.bench.plan import Cell, expand
 from actbench.bench.system import SYSTEM, usable_cpus
 from actbench.bench.watch import Interval, Moment, grown, moment
-from actbench.catalog.errors import ActbenchError, UsageError
+from actbench.catalog.errors import ActbenchError, UnknownFunction, UsageError
 from actbench.peers.base import PASSES as COMPARED
+from actbench.wording import suggestion
 
 STOLEN = 0.02
 """The part of the CPUs' time that a hypervisor may give to others before a slowdown is no longer believed."""
@@ -35,6 +36,9 @@ class Known:
     name: str
     family: str
     passes: tuple[str, ...]
+    aliases: tuple[str, ...] = ()
+    signature: str = ""
+    declared: bool = False  # in the user's own file
 
 
 def run(
@@ -46,18 +50,23 @@ def run(
     command: str,
     peers: Sequence[str] = (),
     everything: bool = False,
+    every: bool = False,
     inject: Callable[[Sequence[Cell]], Injection] = lambda cells: Injection(),
     progress: Callable[[Event], None] = lambda event: None,
 ) -> Report:
-    """The report of a gate of the named functions, or of all that either side has where none is named.
+    """The report of a gate of the functions that names, globs and families pick on either side.
 
-    Raises SideError where a side cannot be imported, UsageError where no cell is left.
+    Without names it is about what the user's files declare, on either side; about all that either has where there are
+    no files, or for ``every``. Raises SideError where a side cannot be imported, UnknownFunction for a name that
+    neither side has, UsageError where no cell is left.
     """
+    sweep()
     begun = _moment()
     cpus = _cpus(config)
     described = describe([base, head], cpus, config.timeout)
     sides = {name: _known(found) for name, found in described.items()}
-    keys, lone = _plan(sides["base"], sides["head"], config, names, peers)
+    picked = _picked(sides["head"], sides["base"], names, every)
+    keys, lone = _plan(sides["base"], sides["head"], config, picked, peers)
     families = {f.name: f.family for side in ("base", "head") for f in sides[side].values()}
     config.check_thresholds(families)
     injection = inject([key.cell for key in keys])
@@ -106,8 +115,8 @@ def failed(
         created=now(),
         seconds=0.0,
         machine=this_machine(),
-        base=Version(labels[0], {}),
-        head=Version(labels[1], {}),
+        base=Version(labels[0] or "as installed", {}),
+        head=Version(labels[1] or "as installed", {}),
         config=_recorded(config, names),
         judgements=(),
         fault=str(error),
@@ -136,23 +145,53 @@ def _cpus(config: Config) -> tuple[int, ...]:
 
 def _known(described: Mapping[str, Any]) -> Mapping[str, Known]:
     return {
-        name: Known(name, about["family"], tuple(about["passes"]))
+        name: Known(
+            name,
+            about["family"],
+            tuple(about["passes"]),
+            tuple(about["aliases"]),
+            about["signature"],
+            about["declared"],
+        )
         for name, about in described["functions"].items()
     }
+
+
+def _picked(
+    head: Mapping[str, Known], base: Mapping[str, Known], patterns: Sequence[str], every: bool
+) -> list[str]:
+    """The names of the functions of either side that are meant, head's first."""
+    either = {**base, **head}
+    order = [*head, *(name for name in base if name not in head)]
+    if not patterns:
+        declared = [
+            name for name in order if any(name in side and side[name].declared for side in (head, base))
+        ]
+        return declared if declared and not every else order
+    found: list[str] = []
+    families = {name: known.family for name, known in either.items()}
+    for pattern in patterns:
+        if pattern.startswith("@") or any(c in pattern for c in "*?["):
+            fits = [name for name in order if holds(pattern, name, families)]
+        else:
+            fits = [name for name in order if pattern == name or pattern in either[name].aliases]
+        if not fits:
+            known = {*families, *(f"@{family}" for family in families.values())}
+            raise UnknownFunction(
+                f"neither side has a function {pattern!r}{suggestion(pattern, known, 'see actbench list')}"
+            )
+        found += fits
+    return list(dict.fromkeys(found))
 
 
 def _plan(
     base: Mapping[str, Known],
     head: Mapping[str, Known],
     config: Config,
-    names: Sequence[str],
+    wanted: Sequence[str],
     peers: Sequence[str],
 ) -> tuple[list[Key], list[Judgement]]:
-    """The cells that both sides have, and what only one of them has."""
-    wanted = list(names) or [*head, *(name for name in base if name not in head)]
-    nowhere = [name for name in wanted if name not in head and name not in base]
-    if nowhere:
-        raise UsageError(f"neither side has a function {nowhere[0]!r}")
+    """The cells that both sides have alike, and what only one of them has, or has so."""
     if "cold" in config.caches:
         raise UsageError("cache = cold: a gate measures warm caches alone")
     cells = {
@@ -163,7 +202,15 @@ def _plan(
         *_lone("added", "head", cells["head"], cells["base"]),
         *_lone("removed", "base", cells["base"], cells["head"]),
     ]
-    both = [cell for key, cell in cells["head"].items() if key in cells["base"]]
+    both = []
+    for key, cell in cells["head"].items():
+        if key in cells["base"]:
+            was, is_now = base[cell.function].signature, head[cell.function].signature
+            if was == is_now:
+                both.append(cell)
+            else:
+                changed = f"its signature changed: {was} is now {is_now}"
+                alone.append(Judgement("inconclusive", cell, head[cell.function].family, reason=changed))
     if peers:
         keys = [Key(cell, peer) for peer in peers for cell in both if cell.pass_ in COMPARED]
     else:

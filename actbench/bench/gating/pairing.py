@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ _MEMORY = Path("/dev/shm")
 """Files that no disk is behind: nothing is written back while their pages are timed."""
 _ROOM = 1 << 30
 """Bytes that must be free in memory's folder; a container's of 64 MiB holds no large cell."""
+_LEFT_S = 3600.0
 _COMPILED_BY = ("python", "numba", "llvmlite", "numpy")
 _ROUNDED = {"float64": 1e-9, "float32": 1e-4, "float16": 4e-3, "bfloat16": 3e-2}
 """The largest difference of ours, as a part of the largest value, that is another rounding and no other function."""
@@ -195,6 +197,28 @@ class Pair:
 def differs(cell: Cell, peer: str | None, apart: float) -> bool:
     """Whether values so far apart are another function's; libraries are allowed what they are as contenders."""
     return not apart <= (EXPLAINED if peer else _ROUNDED)[cell.dtype]
+
+
+def sweep() -> None:
+    """Clear away what gates have left that were killed: folders of processes that are gone, untouched for an hour."""
+    if os.name != "posix":
+        return
+    for folder in {_memory() or Path(tempfile.gettempdir()), Path(tempfile.gettempdir())}:
+        for left in folder.glob("actbench-[0-9]*-*"):
+            with suppress(OSError, ValueError):
+                ours, old = left.stat().st_uid == os.getuid(), time.time() - left.stat().st_mtime > _LEFT_S
+                if ours and old and not _alive(int(left.name.split("-")[1])):
+                    shutil.rmtree(left, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _memory() -> Path | None:

@@ -7,7 +7,6 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
@@ -52,12 +51,9 @@ class Process:
         self.side, self._cpus, self._timeout_s = side, list(cpus), timeout_s
         self._told = tempfile.TemporaryFile()  # noqa: SIM115  (closed in close)
         inherited = dict(os.environ)
-        searched = inherited.pop("PYTHONPATH", "")
-        # What this interpreter finds by it, the same one finds there too, behind the side's own.
-        beside = [searched] if side.python == sys.executable else []
         threads = {name: str(len(cpus)) for name in _THREADS}
         own = {
-            "PYTHONPATH": os.pathsep.join(filter(None, [*side.paths, *beside])),
+            "PYTHONPATH": os.pathsep.join([*side.paths, *side.beside]),
             "ACTBENCH_CACHE_DIR": str(side.cache),
             "ACTBENCH_PADDING": "x" * random.randrange(_PADDING),
         }
@@ -96,16 +92,23 @@ class Process:
 
     def begin(self) -> None:
         """Have the side's code imported, and not wait for it."""
-        self.tell("hello", cpus=self._cpus, files=list(self.side.files))
+        foreign = str(self.side.foreign) if self.side.foreign else None
+        self.tell("hello", cpus=self._cpus, files=list(self.side.files), foreign=foreign)
 
     def begun(self) -> Mapping[str, Any]:
-        """The side's versions and functions. Raises SideError where its code cannot even be imported."""
+        """The side's versions and functions. Raises SideError where its code cannot be imported, or is another's."""
         try:
-            return self.answer()
+            said = self.answer()
         except RefusedError as error:
             raise SideError(
                 f"{self.side.name} ({self.side.label}) cannot be imported: {error.said}"
             ) from error
+        if said["foreign"]:
+            raise SideError(
+                f"{self.side.name} ({self.side.label}) imports {said['foreign']}, which is the working tree's: "
+                "run the gate in the folder of the project that the file belongs to"
+            )
+        return said
 
     def ask(self, do: str, **what: object) -> Mapping[str, Any]:
         """What the arm's method `do` returns. Raises RefusedError for what it raised, LostSideError for no answer."""
@@ -174,9 +177,19 @@ def started(side: Side, cpus: Sequence[int], random: Random, timeout_s: float) -
 
 
 def describe(sides: Sequence[Side], cpus: Sequence[int], timeout_s: float) -> Mapping[str, Mapping[str, Any]]:
-    """Each side's versions and functions, by its name; raises SideError where one cannot be imported."""
+    """Each side's versions and functions, by its name.
+
+    Raises SideError where one cannot be imported: of base that leaves the question open, head is to be mended.
+    """
     with ExitStack() as stack:
         both = [stack.enter_context(Process(side, cpus, Random(0), timeout_s)) for side in sides]
         for process in both:
             process.begin()
-        return {process.side.name: process.begun() for process in both}
+        found = {}
+        for process in both:
+            try:
+                found[process.side.name] = process.begun()
+            except SideError as error:
+                error.exit_code = 2 if process.side.name == "head" else error.exit_code
+                raise
+        return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -11,22 +12,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
+
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from actbench.catalog.errors import ActbenchError, InputFileError, UsageError
 from actbench.kernels.compiler import cache_directory
 from actbench.wording import in_one_line
 
-INSTALLED = "installed"
-"""The source that takes the code as the interpreter has it installed."""
+INSTALLED = ""
+"""The source that takes the code as the interpreter has it installed: no name of a revision or a folder."""
 PACKAGE = "actbench"
 _BUILT = ("project", "build-system")
 """The tables of a pyproject.toml that can be built; one without them only configures tools."""
 
 
 class BuildError(ActbenchError):
-    """A side whose code is there, but cannot be built."""
+    """A side whose code is there, but cannot be built: of base it leaves the question open, head is to be mended."""
 
-    exit_code = 3
+    def __init__(self, side: str, said: str) -> None:
+        super().__init__(f"{side} {said}")
+        self.exit_code = 2 if side == "head" else 3
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class Side:
     files: tuple[str, ...]  # that declare functions
     cache: Path  # of its kernels
     tree: Path | None = None  # of a project; none of a wheel and of what is installed
+    beside: tuple[str, ...] = ()  # where it looks last: what PYTHONPATH says, as this side has it
+    foreign: Path | None = None  # the working tree, whose modules are not this revision's
 
 
 def working_tree(folder: Path) -> Path | None:
@@ -77,23 +85,31 @@ def side(
     path = Path(source)
     own = tuple(str(file.resolve()) for file in files)
     if source == INSTALLED:
-        return Side(name, f"as installed for {python}", python, (), own, _cache(name, python))
+        label = f"as installed for {python}"
+        return Side(name, label, python, (), own, _cache(name, python), beside=_searched(python))
     if path.suffix == ".whl":
         if not path.is_file():
             raise InputFileError(f"--{name}: there is no wheel {source}")
-        return Side(name, path.name, python, _installed(name, path, python, folder), own, _cache(name, path))
+        try:
+            parse_wheel_filename(path.name)
+        except InvalidWheelFilename as error:
+            raise InputFileError(f"--{name} {source}: {error}") from error
+        if not is_zipfile(path):
+            raise InputFileError(f"--{name} {source} is no wheel: not a zip file")
+        paths = _installed(name, path, python, folder)
+        return Side(name, path.name, python, paths, own, _cache(name, path), beside=_searched(python))
     here = Path.cwd().resolve()
     project = project or project_folder(here) or here
+    top = working_tree(project)
     if path.is_dir():
         tree = path.resolve()
-        label, cached = str(tree), tree
+        label, cached, foreign = str(tree), tree, None
     else:
-        top = working_tree(project)
         if top is None:
             why = _last(_git(project, "rev-parse").stderr)
             raise UsageError(f"--{name} {source} is no wheel and no directory, and no revision: {why}")
         label = _check_out(name, source, top, folder / "tree")
-        tree, cached = folder / "tree" / project.relative_to(top), project
+        tree, cached, foreign = folder / "tree" / project.relative_to(top), project, top
     paths = _paths(name, tree, python, folder)
     around = working_tree(project) or project
     if not paths and not any(file.resolve().is_relative_to(around) for file in files):
@@ -105,7 +121,12 @@ def side(
         raise UsageError(
             f"--{name} {source} holds neither actbench nor a project nor a --from file of it{hint}"
         )
-    return Side(name, label, python, paths, _moved(files, project, tree), _cache(name, cached), tree)
+    beside = tuple(
+        str(there) for entry in _searched(python) if (there := _moved(Path(entry), project, tree)).exists()
+    )
+    declared = (_moved(file.resolve(), project, tree) for file in files)
+    own = tuple(str(file.resolve()) for file in declared if file.is_file())
+    return Side(name, label, python, paths, own, _cache(name, cached), tree, beside, foreign)
 
 
 def pyproject(tree: Path) -> Mapping[str, Any]:
@@ -126,9 +147,9 @@ def run_python(name: str, python: str, told: str, *arguments: str) -> None:
             [python, *arguments], capture_output=True, stdin=subprocess.DEVNULL, env=usual | alone
         )
     except OSError as error:
-        raise BuildError(f"{name}: cannot run {python}: {error.strerror or error}") from error
+        raise BuildError(name, f"cannot run {python}: {error.strerror or error}") from error
     if done.returncode:
-        raise BuildError(f"{name} does not build: {told}: {_last(done.stderr)}")
+        raise BuildError(name, f"does not build: {told}: {_last(done.stderr)}")
 
 
 def _check_out(name: str, revision: str, top: Path, tree: Path) -> str:
@@ -155,7 +176,7 @@ def _check_out(name: str, revision: str, top: Path, tree: Path) -> str:
     for step in (("read-tree", sha), ("checkout-index", "--all", f"--prefix={tree}{os.sep}")):
         done = _git(top, *step, environment=index)
         if done.returncode:
-            raise BuildError(f"{name} cannot be checked out: {_last(done.stderr)}")
+            raise BuildError(name, f"cannot be checked out: {_last(done.stderr)}")
     return sha[:12] if sha.startswith(revision) else f"{revision} ({sha[:12]})"
 
 
@@ -164,7 +185,33 @@ def _paths(name: str, tree: Path, python: str, folder: Path) -> tuple[str, ...]:
     if (tree / PACKAGE / "__init__.py").is_file():
         return (str(tree),)
     built = any(table in pyproject(tree) for table in _BUILT) or (tree / "setup.py").is_file()
-    return _installed(name, tree, python, folder) if built else ()
+    if not built:
+        return ()
+    # A build leaves its own files, and goes by those of the last one: it gets a copy without them.
+    top = working_tree(tree)
+    if top is not None and not tree.is_relative_to(folder):
+        tree = _copied(name, top, folder / "source") / tree.relative_to(top)
+    return _installed(name, tree, python, folder)
+
+
+def _copied(name: str, top: Path, copy: Path) -> Path:
+    """The files of a working tree as they are, but for those that git ignores, and what builds leave."""
+    listed = _git(top, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    kept = _git(top, "ls-files", "-z", "--cached").stdout.split(b"\0")
+    try:
+        for file in map(os.fsdecode, filter(None, set(listed.stdout.split(b"\0")))):
+            left = any(part == "build" or part.endswith(".egg-info") for part in Path(file).parts)
+            if left and os.fsencode(file) not in kept:
+                continue
+            there = copy / file
+            there.parent.mkdir(parents=True, exist_ok=True)
+            if (top / file).is_dir():  # a submodule
+                shutil.copytree(top / file, there, symlinks=True, ignore=shutil.ignore_patterns(".git"))
+            elif (top / file).exists() or (top / file).is_symlink():  # and not removed since
+                shutil.copy2(top / file, there, follow_symlinks=False)
+    except OSError as error:
+        raise BuildError(name, f"cannot be copied to be built: {error}") from error
+    return copy
 
 
 def _installed(name: str, what: Path, python: str, folder: Path) -> tuple[str, ...]:
@@ -175,15 +222,16 @@ def _installed(name: str, what: Path, python: str, folder: Path) -> tuple[str, .
     return (target,)
 
 
-def _moved(files: Sequence[Path], project: Path, tree: Path) -> tuple[str, ...]:
-    """The files of a tree that lie in it as the user's lie in the project here; one from elsewhere is on both sides."""
+def _moved(path: Path, project: Path, tree: Path) -> Path:
+    """Where a tree has what lies here in the project, or in its repository; what lies elsewhere is on both sides."""
     top = working_tree(project) or project
-    own = []
-    for path in map(Path.resolve, files):
-        there = tree / os.path.relpath(path, project) if path.is_relative_to(top) else path
-        if there.is_file():
-            own.append(str(there.resolve()))
-    return tuple(own)
+    return tree / os.path.relpath(path, project) if path.is_relative_to(top) else path
+
+
+def _searched(python: str) -> tuple[str, ...]:
+    """What this interpreter finds by PYTHONPATH, the same one finds there too; another has its own."""
+    entries = os.environ.get("PYTHONPATH", "").split(os.pathsep) if python == sys.executable else []
+    return tuple(str(Path(entry).resolve()) for entry in entries if entry)
 
 
 def _cache(name: str, source: Path | str) -> Path:

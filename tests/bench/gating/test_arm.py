@@ -67,6 +67,9 @@ def test_both_sides_tell_what_they_are(same):
     assert base["functions"]["silu"] == {
         "family": "gated",
         "passes": ["forward", "derivative", "backward"],
+        "aliases": [],
+        "declared": False,
+        "signature": "activation silu(x)",
     }
     assert {name for name in base["functions"] if name != "mine"} == {f.name for f in actbench.functions()}
 

@@ -85,12 +85,41 @@ def test_values_that_code_finds_are_part_of_it():
     assert len({space(4, (1, 2), 7), space(5, (1, 2), 7), space(4, (1, 3), 7), space(4, (1, 2), 8)}) == 4
 
 
+@pytest.mark.parametrize(
+    "where", ["attribute", "class attribute", "slot", "container", "attribute of an attribute"]
+)
+def test_what_objects_hold_is_part_of_the_code_that_reads_it(where):
+    def told(number):
+        class Plain:
+            spin = number if where == "class attribute" else 0
+
+        class Slotted:
+            __slots__ = ("other", "spin")
+
+        held = Slotted() if where == "slot" else Plain()
+        if where in ("attribute", "slot"):
+            held.spin = number
+        if where == "attribute of an attribute":
+            held.inner = Plain()
+            held.inner.spin = number
+        table = {"n": [number if where == "container" else 0]}
+
+        space = {"TABLE": table}
+        exec("def f(x):\n    return x.spin, hasattr(x, 'inner') and x.inner.spin, TABLE['n']\n", space)
+        return seen(space["f"], held)
+
+    assert told(1) == told(1)
+    assert told(1) != told(2)
+
+
 def test_an_address_is_no_value():
     assert arm._plain(4096)
     assert arm._plain(("a", None, 2.5))
     assert not arm._plain(0x7F00_0000_0000)
     assert not arm._plain(("a", 0x7F00_0000_0000))
-    assert not arm._plain([1])
+    assert arm._plain({"a": [1, {2.5}]})
+    assert not arm._plain([object()])
+    assert not arm._plain({"a": 0x7F00_0000_0000})
 
 
 def test_a_call_of_nothing_compiled_is_not_known():

@@ -118,7 +118,7 @@ def test_detectable_is_what_a_simulation_detects():
     ]
     between = between_pairs(cells)
     assert between == pytest.approx(process, rel=0.2)
-    least = np.median([detectable(cell, process, RULE) for cell in cells])
+    least = np.median([detectable(cell, process, RULE, 1) for cell in cells])
     caught = 0
     slower = log(1 + least)
     for _ in range(2000):
@@ -129,7 +129,24 @@ def test_detectable_is_what_a_simulation_detects():
             suspected(pairs, RULE) == "slower" and judged({0: confirmed}, lambda _: RULE, 1)[0] == "slower"
         )
     assert 0.75 < caught / 2000 < 0.85
-    assert detectable([[0.0] * 12] * 2, 0.0, RULE) == pytest.approx(RULE.threshold, abs=1e-6)
+    assert detectable([[0.0] * 12] * 2, 0.0, RULE, 1) == pytest.approx(RULE.threshold, abs=1e-6)
+
+
+@pytest.mark.parametrize("suspects", [1, 20])
+def test_detectable_reckons_with_processes_that_differ_and_with_other_suspects(suspects):
+    """Where processes differ by more than what matters, the exact test needs more than the median does."""
+    random = np.random.default_rng(10)
+    process = 0.05
+    quiet = [[0.0] * 12, [0.001] * 12]
+    slower = log(1 + detectable(quiet, process, RULE, suspects))
+    caught = 0
+    for _ in range(1000):
+        confirmed = {0: list(random.normal(slower, process, 32))}
+        confirmed |= {i: list(random.normal(0, process, 32)) for i in range(1, suspects)}
+        screened = [[m] * 12 for m in random.normal(slower, process, 2)]
+        found = judged(confirmed, lambda _: RULE, 1)[0] == "slower"
+        caught += found and suspected(screened, RULE) == "slower"
+    assert caught / 1000 > 0.77
 
 
 def test_an_estimate_is_of_ratios():

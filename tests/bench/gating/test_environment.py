@@ -123,7 +123,12 @@ def test_what_does_not_tell(tmp_path, text):
 def test_where_sides_come_from(tmp_path):
     assert sources("main", None, None, tmp_path) == ("main", str(tmp_path))
     assert sources("main", "v2", None, tmp_path) == ("main", "v2")
-    assert sources(None, None, "old/python", tmp_path) == ("installed", "installed")
-    assert sources("old.whl", None, None, None) == ("old.whl", "installed")
+    assert sources(None, None, PY, tmp_path) == (INSTALLED, INSTALLED)
+    assert sources("old.whl", None, None, None) == ("old.whl", INSTALLED)
+    with pytest.raises(UsageError, match="--base-python old/python: there is no such interpreter"):
+        sources(None, None, "old/python", tmp_path)
+    for given in (("", None, None), ("main", " ", None), (None, None, "")):
+        with pytest.raises(UsageError, match="is empty: is a variable not set"):
+            sources(*given, tmp_path)
     with pytest.raises(UsageError, match="what is the head compared with"):
         sources(None, None, None, tmp_path)

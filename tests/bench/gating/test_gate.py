@@ -146,6 +146,17 @@ def test_controls_that_move_are_told():
     assert whole.drift == ""
 
 
+def test_controls_are_held_against_what_made_something_slower():
+    """Where 0.6 % matters, unchanged code that moved by 0.7 % explains it."""
+    rule = Rule(0.006)
+    quiet = {"noise": 0.0005}
+    moved = {name: Script(shift=log(1.007), same_code=True, **quiet) for name in ("relu", "tanh", "mse")}
+    gate = ScriptedGate(silu=Script(shift=log(1.02), **quiet), **moved)
+    whole = gate.run(KEYS, lambda key: rule, lambda key: key.cell.function)
+    assert "slower" in {j.outcome for j in whole.judgements}
+    assert whole.drift.startswith("code that is the same on both sides ran")
+
+
 def test_other_values_are_incorrect_and_not_timed():
     found, _ = ScriptedGate(mse=Script(difference=0.01)).outcomes()
     assert found["mse"].outcome == "incorrect"
@@ -309,6 +320,17 @@ def test_a_budget_ends_a_gate_and_what_is_left_is_undecided():
     found, _ = gate.outcomes()
     assert found["relu"].outcome == "inconclusive"
     assert found["relu"].reason == "the time that --budget gives, 10 s, is over"
+
+
+def test_a_family_of_which_too_little_was_seen_is_not_called_the_same():
+    found, _ = ScriptedGate(**{name: Script(shift=log(1.015)) for name in NAMES}).outcomes(lambda key: "all")
+    assert found["@all"].outcome in ("slower", "same")
+    gate = ScriptedGate(Options(budget_s=10), **{name: Script(shift=log(1.015)) for name in NAMES})
+    asked = iter([0] + [int(1e9)] * 16 + [int(11e9)] * 1000)
+    gate._timer = lambda: next(asked)
+    found, _ = gate.outcomes(lambda key: "all")
+    assert found["@all"].outcome == "inconclusive"
+    assert found["@all"].reason == "the time that --budget gives, 10 s, is over"
 
 
 def test_controls_are_counted():

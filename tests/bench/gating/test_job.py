@@ -6,9 +6,9 @@ import pytest
 
 from actbench.bench.config import Config
 from actbench.bench.gating.gate import Key
-from actbench.bench.gating.job import Known, _plan, _stolen, _stopped
+from actbench.bench.gating.job import Known, _picked, _plan, _stolen, _stopped
 from actbench.bench.watch import Interval, Moment
-from actbench.catalog.errors import UsageError
+from actbench.catalog.errors import UnknownFunction, UsageError
 
 CONFIG = Config(**{"pass": "forward,backward", "dtype": "float32", "size": "4Ki"})
 
@@ -18,7 +18,7 @@ def known(*names, passes=("forward", "derivative", "backward")):
 
 
 def test_only_what_both_sides_have_is_measured():
-    keys, alone = _plan(known("relu", "old"), known("relu", "new"), CONFIG, (), ())
+    keys, alone = _plan(known("relu", "old"), known("relu", "new"), CONFIG, ("relu", "new", "old"), ())
     assert [str(key) for key in keys] == [f"relu/{p}/float32/4096/1t/warm" for p in ("forward", "backward")]
     assert {(j.outcome, j.cell.function, j.reason) for j in alone} == {
         ("added", "new", "only head has it"),
@@ -26,28 +26,65 @@ def test_only_what_both_sides_have_is_measured():
     }
 
 
+@pytest.mark.parametrize(
+    ("patterns", "every", "expected"),
+    [
+        ([], False, ["mine", "gone"]),  # what the files declare, on either side
+        ([], True, ["relu", "mine", "elu", "gone"]),
+        (["gone", "relu"], False, ["gone", "relu"]),
+        (["*elu"], False, ["relu", "elu"]),
+        (["@smooth", "elu"], False, ["elu", "gone"]),
+        (["rectifier_alias"], False, ["relu"]),
+    ],
+)
+def test_names_are_those_of_either_side(patterns, every, expected):
+    relu = Known("relu", "rectifier", ("forward",), ("rectifier_alias",))
+    head = {"relu": relu, "mine": Known("mine", "own", ("forward",), declared=True)}
+    base = {
+        "relu": relu,
+        "elu": Known("elu", "smooth", ("forward",)),
+        "gone": Known("gone", "smooth", ("forward",), declared=True),
+    }
+    assert _picked(head, base, patterns, every) == expected
+
+
+def test_a_changed_signature_is_named_and_not_measured():
+    was, is_now = "activation relu(x, k=1.0)", "activation relu(x, k=2.0)"
+    base, head = ({"relu": Known("relu", "all", ("forward",), signature=s)} for s in (was, is_now))
+    keys, (alone,) = _plan(base, head, CONFIG, ("relu",), ())
+    assert not keys
+    assert (alone.outcome, alone.reason) == (
+        "inconclusive",
+        f"its signature changed: {was} is now {is_now}",
+    )
+
+
 def test_a_pass_of_one_side_alone():
-    keys, alone = _plan(known("relu", passes=("forward",)), known("relu"), CONFIG, (), ())
+    keys, alone = _plan(known("relu", passes=("forward",)), known("relu"), CONFIG, ("relu",), ())
     assert [key.cell.pass_ for key in keys] == ["forward"]
     assert [(j.outcome, j.cell.pass_) for j in alone] == [("added", "backward")]
 
 
 def test_peers_are_compared_where_they_can_be():
     config = CONFIG.model_copy(update={"passes": ("forward", "derivative")})
-    keys, _ = _plan(known("relu"), known("relu"), config, (), ("torch", "jax"))
+    keys, _ = _plan(known("relu"), known("relu"), config, ("relu",), ("torch", "jax"))
     assert [(key.peer, key.cell.pass_) for key in keys] == [("torch", "forward"), ("jax", "forward")]
     assert all(isinstance(key, Key) for key in keys)
     with pytest.raises(UsageError, match="no cell is left: derivative of relu"):
         _plan(
-            known("relu"), known("relu"), config.model_copy(update={"passes": ("derivative",)}), (), ("jax",)
+            known("relu"),
+            known("relu"),
+            config.model_copy(update={"passes": ("derivative",)}),
+            ("relu",),
+            ("jax",),
         )
 
 
 def test_what_cannot_be_asked():
-    with pytest.raises(UsageError, match="neither side has a function 'relu7'"):
-        _plan(known("relu"), known("relu"), CONFIG, ("relu7",), ())
+    with pytest.raises(UnknownFunction, match="neither side has a function 'relu7': did you mean 'relu'"):
+        _picked(known("relu"), known("relu"), ["relu7"], every=False)
     with pytest.raises(UsageError, match="a gate measures warm caches alone"):
-        _plan(known("relu"), known("relu"), CONFIG.model_copy(update={"caches": ("cold",)}), (), ())
+        _plan(known("relu"), known("relu"), CONFIG.model_copy(update={"caches": ("cold",)}), ("relu",), ())
 
 
 def test_a_threshold_of_nothing_is_a_slip():

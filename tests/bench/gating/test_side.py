@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ from actbench.catalog.errors import InputFileError, UsageError
 from actbench.wording import in_one_line
 
 PY = sys.executable
+EMPTY = b"PK\x05\x06" + bytes(18)  # a zip file of nothing
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -143,10 +146,64 @@ def test_outside_of_a_repository(tmp_path, monkeypatch):
 
 def test_a_wheel_that_does_not_install(tmp_path):
     wheel = tmp_path / "broken-1.0-py3-none-any.whl"
-    wheel.write_bytes(b"no archive")
+    wheel.write_bytes(EMPTY)
     with pytest.raises(BuildError, match=r"^base does not build: pip install .*: ERROR: ") as raised:
         side("base", str(wheel), PY, [], tmp_path / "scratch")
     assert raised.value.exit_code == 3
+
+
+def test_what_is_no_wheel(tmp_path):
+    for name in ("bad.whl", "broken-1.0-py3-none-any.whl"):
+        (tmp_path / name).write_bytes(b"no archive")
+        with pytest.raises(InputFileError, match=f"^--base.*{name}"):
+            side("base", str(tmp_path / name), PY, [], tmp_path / "scratch" / name)
+
+
+BUILT = """\
+[build-system]
+requires = ["setuptools"]
+build-backend = "setuptools.build_meta"
+[project]
+name = "kern"
+version = "1"
+[tool.setuptools]
+packages = ["kern"]
+"""
+
+
+def test_a_build_leaves_the_users_tree_alone_and_does_not_go_by_the_last_one(
+    repository, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(
+        "actbench.bench.gating.side._installed",
+        lambda name, what, python, folder: (str(shutil.copytree(what, folder / "site")),),
+    )
+    (repository / "pyproject.toml").write_text(BUILT)
+    (repository / ".gitignore").write_text("ignored/\n")
+    for folder in ("kern", "build/lib/kern", "kern.egg-info", "ignored"):
+        (repository / folder).mkdir(parents=True)
+        (repository / folder / "__init__.py").write_text("")
+    git(repository, "add", "kern")
+    (repository / "kern" / "new.py").write_text("")
+    (path,) = side("head", str(repository), PY, [], tmp_path / "scratch").paths
+    found = {str(file.relative_to(path)) for file in Path(path).rglob("*.py")}
+    assert found == {"functions/mine.py", "kern/__init__.py", "kern/new.py"}
+
+
+def test_what_pythonpath_finds_in_the_project_is_each_sides_own(repository, tmp_path, monkeypatch):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    new = repository / "new"
+    new.mkdir()
+    searched = os.pathsep.join(map(str, (repository / "functions", new, elsewhere)))
+    monkeypatch.setenv("PYTHONPATH", searched)
+    base, head = (
+        side(name, source, PY, [Path("functions/mine.py")], tmp_path / "scratch")
+        for name, source in (("base", "HEAD"), ("head", str(repository)))
+    )
+    assert base.beside == (str(tmp_path / "scratch/base/tree/functions"), str(elsewhere))
+    assert head.beside == (str(repository / "functions"), str(new), str(elsewhere))
+    assert (base.foreign, head.foreign) == (repository, None)
 
 
 def test_a_project_in_a_folder_of_the_repository(repository, tmp_path, monkeypatch):
@@ -183,6 +240,6 @@ def test_a_project_elsewhere(repository, tmp_path, monkeypatch):
 
 def test_no_interpreter_to_build_with(tmp_path):
     wheel = tmp_path / "old-1.0-py3-none-any.whl"
-    wheel.write_bytes(b"")
-    with pytest.raises(BuildError, match=r"^base: cannot run none/python: No such file"):
+    wheel.write_bytes(EMPTY)
+    with pytest.raises(BuildError, match=r"^base cannot run none/python: No such file"):
         side("base", str(wheel), "none/python", [], tmp_path / "scratch")
