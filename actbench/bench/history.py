@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count, pairwise
@@ -61,17 +62,16 @@ class Series:
 def add(path: Path, folder: Path = FOLDER) -> Path:
     """Keep a run, in a file of its own that nothing ever replaces; one that is there already stays as it is.
 
-    Raises UsageError for a run that is unfinished, and for another one of the same second.
+    Its name tells when it was measured, and what it holds. Raises UsageError for a run that is unfinished.
     """
     run = load_run(path)
     if not run.complete:
         raise UsageError(f"{path} is unfinished: 'actbench bench --resume' goes on with it")
-    kept = folder / f"{run.stamp}-{run.config.get('preset', 'run')}.json.gz"
-    if kept.exists():
-        if load_run(kept) != run:
-            raise UsageError(f"{kept} is there already, and is another run: a history only grows")
-        return kept
-    write_whole(gzip.compress(dump_run(run).encode(), mtime=0), kept)
+    document = dump_run(run).encode()
+    digest = hashlib.sha256(document).hexdigest()[:8]
+    kept = folder / f"{run.stamp}-{run.config.get('preset', 'run')}-{digest}.json.gz"
+    if not kept.exists():
+        write_whole(gzip.compress(document, mtime=0), kept)
     return kept
 
 

@@ -97,13 +97,17 @@ def github(report: Report) -> Iterator[str]:
         if j.outcome in ("slower", "incorrect", "inconclusive"):
             level = "error" if report.failed(j) else "warning"
             # The characters that end a property, or a line, are written as GitHub reads them.
-            title = _escaped(f"actbench: {name(j)} is {j.outcome}").replace(":", "%3A").replace(",", "%2C")
+            title, file = (
+                _escaped(text).replace(":", "%3A").replace(",", "%2C")
+                for text in (f"actbench: {name(j)} is {j.outcome}", j.origin)
+            )
+            where = f"file={file}," if file else ""
             doubt = (
                 f" (not believed: {report.disturbed[0]})"
                 if j.outcome == "slower" and report.disturbed
                 else ""
             )
-            yield f"::{level} title={title}::{_escaped(_said(j) + doubt)}"
+            yield f"::{level} {where}title={title}::{_escaped(_said(j) + doubt)}"
 
 
 def junit(report: Report) -> str:

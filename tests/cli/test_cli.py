@@ -339,7 +339,10 @@ def test_gate_holds_a_function_against_its_past(tmp_path):
     assert " incorrect " in changed.stdout
     assert changed.stdout.splitlines()[-1] == "red: 1 incorrect of 2 cells"
     assert summary.read_text().startswith("## \N{CROSS MARK} actbench gate: red: 1 incorrect of 2 cells")
-    assert "::error title=actbench%3A leaky_tanh/forward/float32/1000 is incorrect::" in changed.stderr
+    assert (
+        "::error file=mine.py,title=actbench%3A leaky_tanh/forward/float32/1000 is incorrect::"
+        in changed.stderr
+    )
     assert '<failure message="incorrect' in (top / "gate.xml").read_text()
     assert not list(top.glob("actbench*"))  # the scratch folder is elsewhere, and gone
 

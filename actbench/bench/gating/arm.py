@@ -110,6 +110,7 @@ class Arm:
                 "aliases": list(f.aliases),
                 "declared": f.name in declared,
                 "signature": _signature(f),
+                "origin": f.declaration.origin,
             }
             for f in actbench.functions()
         }

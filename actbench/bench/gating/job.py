@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from actbench.bench.config import Config, holds
@@ -13,7 +14,7 @@ from actbench.bench.gating.gate import Event, Gate, Key, Options
 from actbench.bench.gating.pairing import Injection, sweep
 from actbench.bench.gating.process import describe
 from actbench.bench.gating.record import Judgement, Outcome, Report, Version
-from actbench.bench.gating.side import Side
+from actbench.bench.gating.side import Side, working_tree
 from actbench.bench.machine import now, this_machine
 from actbench.bench.plan import Cell, expand
 from actbench.bench.system import SYSTEM, usable_cpus
@@ -39,6 +40,7 @@ class Known:
     aliases: tuple[str, ...] = ()
     signature: str = ""
     declared: bool = False  # in the user's own file
+    origin: str = ""  # the file that declares it
 
 
 def run(
@@ -85,6 +87,7 @@ def run(
         lambda key: families[key.cell.function],
     )
     watched = Interval(begun, _moment(), cpus)
+    origins = _origins(sides["head"], head)
     return Report(
         command=command,
         created=now(),
@@ -93,12 +96,26 @@ def run(
         base=Version(base.label, described["base"]["versions"]),
         head=Version(head.label, described["head"]["versions"]),
         config=_recorded(config, names),
-        judgements=(*found.judgements, *lone),
+        judgements=tuple(
+            replace(j, origin=origins.get(j.cell.function, "")) if j.cell else j
+            for j in (*found.judgements, *lone)
+        ),
         disturbed=tuple(filter(None, (found.drift, _stolen(watched)))),
         controls=found.controls,
         pairs=found.pairs,
         injected=tuple(sorted(injection.cells)),
     )
+
+
+def _origins(known: Mapping[str, Known], head: Side) -> Mapping[str, str]:
+    """The files of head's repository that declare functions, by these; not of those that lie elsewhere."""
+    top = working_tree(head.tree) if head.tree else None
+    paths = {name: Path(function.origin) for name, function in known.items()}
+    return {
+        name: path.relative_to(top).as_posix()
+        for name, path in paths.items()
+        if top is not None and path.is_relative_to(top)
+    }
 
 
 def failed(
@@ -152,6 +169,7 @@ def _known(described: Mapping[str, Any]) -> Mapping[str, Known]:
             tuple(about["aliases"]),
             about["signature"],
             about["declared"],
+            about["origin"],
         )
         for name, about in described["functions"].items()
     }

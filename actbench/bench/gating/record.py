@@ -42,6 +42,7 @@ class Judgement:
     threshold: float | None = None  # the slowdown that matters, as a part
     screened: tuple[tuple[float, ...], ...] = ()  # logarithms of ratios, a round each, by process pair
     confirmed: tuple[float, ...] = ()  # the medians of fresh process pairs
+    origin: str = ""  # the file of head's repository that declares the function
 
     @property
     def key(self) -> str:
