@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from actbench.bench import history
-from actbench.bench.history import Point, Series, add, changes, here, runs, series
+from actbench.bench.history import FEWEST, Point, Series, add, changes, here, runs, series
 from actbench.bench.plan import Cell
 from actbench.bench.run import Input, save_run
 from actbench.bench.statistics import Estimate
@@ -64,9 +64,18 @@ def test_a_history_only_grows(make_run, tmp_path):
     save_run(replace(run, complete=False, created="2025-01-03T00:00:00Z"), tmp_path / "run.json")
     with pytest.raises(UsageError, match="is unfinished"):
         add(tmp_path / "run.json", folder)
-    assert sorted(r.versions["actbench"] for r in runs(folder)) == sorted([run.versions["actbench"], "9"])
+    assert len(runs(folder)) == 2
+    assert all(each in runs(folder) for each in (run, other))
     with pytest.raises(InputFileError, match="there are no runs in"):
         runs(tmp_path / "nowhere")
+
+
+def test_how_many_runs_tell_a_change():
+    few, enough = (levels((1.0, n // 2), (2.0, n // 2)) for n in (FEWEST - 2, FEWEST))
+    assert (changes(few), changes(enough)) == ((), (FEWEST // 2,))
+    points = tuple(Point("2025-01-02", "1", Estimate(v, v, v)) for v in few)
+    shown = trend.table([Series(Cell("relu", "forward", "float32", 1), points, ())], 0)
+    assert f"a change can be told from {FEWEST} runs on" in shown.caption
 
 
 def test_other_machines_are_left_out(make_run):
