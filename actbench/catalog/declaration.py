@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
-from actbench.catalog import primitives
+from actbench.catalog import numeric, primitives
 from actbench.catalog.domain import EXTENDED_REALS, REALS, Domain
 from actbench.catalog.errors import DeclarationError, ParameterError
 from actbench.catalog.formula import Formula
+from actbench.wording import in_one_line
 
 Body: TypeAlias = Callable[..., Any]
 Kind = Literal["activation", "loss"]
@@ -43,23 +44,41 @@ class Param:
     shown: tuple[float, ...] = ()
     """Values that a plot of the family and the derivative check use, beside the default."""
 
-    def check(self, function: str, name: str, value: Any) -> None:
-        """Raise ParameterError unless the value is valid."""
+    def check(self, function: str, name: str, value: Any, *, whole: bool = False) -> Any:
+        """The value as a kernel takes it: a choice, a number (an integer if it must be ``whole``), or an array.
+
+        Raises ParameterError unless it is valid, TypeError that names the dtype of an array without real numbers.
+        """
         if self.valid is None:
-            return
+            return value
         if isinstance(self.valid, tuple):
-            if value not in self.valid:
+            if not _is_among(self.valid, value):
                 choices = ", ".join(repr(choice) for choice in self.valid)
-                raise ParameterError(f"{function}: {name}={value!r} is not one of {choices}")
-            return
-        if self.array and (getattr(value, "ndim", False) or isinstance(value, list | tuple)):
-            return
-        try:
-            number = float(value)
-        except (TypeError, ValueError):
-            raise ParameterError(f"{function}: {name}={value!r} is not a number in {self.valid}") from None
+                raise _refused(function, name, value, f"is not one of {choices}")
+            return value
+        number = numeric.whole(value) if whole else numeric.real(value)
+        if number is None and self.array and not isinstance(value, str | bytes):
+            return numeric.real_array(f"{function}: {name}", value)
+        if number is None:
+            kind = "an integer" if whole else "a number"
+            raise _refused(function, name, value, f"is not {kind} in {self.valid}")
         if number not in self.valid:
-            raise ParameterError(f"{function}: {name}={value!r} is outside its valid range {self.valid}")
+            raise _refused(function, name, value, f"is outside its valid range {self.valid}")
+        return number
+
+
+def _refused(function: str, name: str, value: Any, why: str) -> ParameterError:
+    return ParameterError(f"{function}: {name}={in_one_line(repr(value))} {why}")
+
+
+def _is_among(choices: tuple[Any, ...], value: Any) -> bool:
+    # 0 and 1 equal False and True, but are no flags.
+    if isinstance(choices[0], bool) and not numeric.is_truth_value(value):
+        return False
+    try:
+        return value in choices
+    except ValueError:  # an array is equal to none
+        return False
 
 
 _LENGTHS = Param(meaning="integers of shape (N,)", array=True)
@@ -197,7 +216,8 @@ class Declaration:
     def resolve(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """All parameters with the given ones checked and the others at their defaults.
 
-        Raises ParameterError that names the parameter and its valid range.
+        Raises ParameterError that names the parameter and its valid range, TypeError for an array parameter without
+        real numbers.
         """
         values = dict(self.defaults)
         for name, value in given.items():
@@ -205,9 +225,14 @@ class Declaration:
                 known = ", ".join(values) or "none"
                 raise ParameterError(f"{self.name} has no parameter {name!r} (its parameters: {known})")
             if value is not self.defaults[name]:
-                self.describe(name).check(self.name, name, value)
+                value = self.describe(name).check(self.name, name, value, whole=self._counts(name))
             values[name] = value
         return values
+
+    def _counts(self, name: str) -> bool:
+        """Whether a parameter is a count or an index: the integers among those of bodies with loops."""
+        default = self.defaults[name]
+        return self.template not in ("elementwise", "pairwise") and type(default) is int
 
     def describe(self, name: str) -> Param:
         """What is known of a parameter; an undescribed one takes any real number."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 
@@ -59,8 +58,6 @@ class Domain:
         if self.members:
             return value in self.members
         opening, low, high, closing = self._bounds()
-        if math.isnan(value):
-            return False
         above = value >= low if opening == "[" else value > low
         below = value <= high if closing == "]" else value < high
         return above and below

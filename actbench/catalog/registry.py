@@ -180,7 +180,7 @@ def declarations(kind: str | None = None, family: str | None = None) -> tuple[De
         ("family", family, {d.family for d in _declared.values()}),
     ):
         if value is not None and value not in known:
-            raise UsageError(f"unknown {label} {value!r}{suggestion(value, known)}")
+            raise UsageError(f"unknown {label} {value!r}{suggestion(str(value), known)}")
     return tuple(
         d
         for d in sorted(_declared.values(), key=lambda d: d.kind)
@@ -189,12 +189,23 @@ def declarations(kind: str | None = None, family: str | None = None) -> tuple[De
 
 
 def find(name: str) -> Declaration:
-    """The declaration with that name or alias; UnknownFunction suggests the nearest."""
+    """The declaration with that name or alias; UnknownFunction suggests the nearest.
+
+    Raises TypeError for a name that is no string.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"a function is found by its name, a string, not by {type(name).__name__}")
     _load()
     names = _by_name()
     if name not in names:
         raise UnknownFunction(f"unknown function {name!r}{suggestion(name, names, _LISTED)}")
     return names[name]
+
+
+def declared(name: str) -> Declaration | None:
+    """The declaration of that very name, if there is one."""
+    _load()
+    return _declared.get(name)
 
 
 def select(patterns: Iterable[str]) -> tuple[Declaration, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from actbench.catalog import primitives
+from actbench.catalog import numeric, primitives
 from actbench.catalog.declaration import Kink, Param
 from actbench.catalog.domain import Domain
 from actbench.catalog.errors import ParameterError
@@ -19,6 +19,12 @@ from actbench.catalog.primitives import (
     wide,
 )
 from actbench.catalog.registry import activation
+
+
+def _check_order(function: str, low: str, least: float, high: str, largest: float) -> None:
+    if least > largest:
+        raise ParameterError(f"{function}: {low}={least!r} is above {high}={largest!r}")
+
 
 _LEAK = Kink(at="0", left="negative_slope", right="1", value="negative_slope")
 
@@ -107,6 +113,9 @@ def prelu(x: float, weight: float = 0.25) -> float:
     return x if x > 0 else weight * x
 
 
+_NOISE = "a numpy.random.Generator or an array of uniforms in [0, 1)"
+
+
 def _rrelu_slope(
     x: Any,
     lower: float = 1 / 8,
@@ -115,16 +124,30 @@ def _rrelu_slope(
     noise: Any = None,
 ) -> Mapping[str, Any]:
     """The slope: the mean in evaluation; in training drawn by ``noise``, a generator or uniforms in [0, 1)."""
-    if lower > upper:
-        raise ParameterError(f"rrelu: lower={lower!r} is above upper={upper!r}")
+    _check_order("rrelu", "lower", lower, "upper", upper)
+    uniforms = None if noise is None else _uniforms(noise, x.shape, training)
     if not training:
         return {"slope": (lower + upper) / 2}
-    if noise is None:
+    if uniforms is None:
+        raise ParameterError(f"rrelu: training=True needs noise=, {_NOISE}")
+    return {"slope": lower + (upper - lower) * uniforms}
+
+
+def _uniforms(noise: Any, shape: tuple[int, ...], drawn: bool) -> Any:
+    """A uniform number for each element, given or, where they are wanted, drawn."""
+    import numpy as np
+
+    if isinstance(noise, np.random.Generator | np.random.RandomState):
+        return noise.random(shape) if drawn else None
+    uniforms = numeric.real_array("rrelu: noise", noise)
+    if uniforms.shape != shape:
         raise ParameterError(
-            "rrelu: training=True needs noise=, a numpy.random.Generator or an array of uniforms in [0, 1)"
+            f"rrelu: noise has shape {uniforms.shape}, but x has {shape}: give {_NOISE}, one an element"
         )
-    uniform = noise.random(x.shape) if hasattr(noise, "random") else noise
-    return {"slope": lower + (upper - lower) * uniform}
+    # Uniforms that were rounded to a shorter format may be 1.
+    if not np.all((uniforms >= 0) & (uniforms <= 1)):
+        raise ParameterError("rrelu: noise holds numbers outside [0, 1]")
+    return uniforms
 
 
 @activation(
@@ -144,7 +167,8 @@ def _rrelu_slope(
     reference="Xu, Wang, Chen and Li (2015), Empirical Evaluation of Rectified Activations, arXiv:1505.00853",
     pitfalls=(
         "In evaluation the slope is the mean of the bounds, 11/48, not a draw.",
-        "In training the backward pass must see the same noise as the forward pass: pass it to both.",
+        "In training the backward pass needs the slopes of the forward pass: give both the same array as noise=, "
+        "for a Generator draws anew at each call.",
     ),
 )
 def rrelu(x: float, slope: float = 11 / 48) -> float:
@@ -243,11 +267,17 @@ def selu(x: float) -> float:
     return primitives.selu(x)
 
 
+def _hardtanh_levels(x: Any, min_val: float = -1.0, max_val: float = 1.0) -> Mapping[str, Any]:
+    _check_order("hardtanh", "min_val", min_val, "max_val", max_val)
+    return {"min_val": min_val, "max_val": max_val}
+
+
 @activation(
     family="rectifier",
     formula="max(min_val, min(x, max_val))",
     derivative_formula="1 if min_val < x < max_val else 0",
     derivative=lambda x, min_val, max_val: 1.0 if min_val < x < max_val else 0.0,
+    prepare=_hardtanh_levels,
     params={
         "min_val": Param(meaning="least value", elsewhere={"torch": -1.0, "jax": -1.0}),
         "max_val": Param(meaning="largest value", elsewhere={"torch": 1.0, "jax": 1.0}),
