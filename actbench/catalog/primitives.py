@@ -447,13 +447,14 @@ def row_group_max(x: Row, k: int, out: Row) -> None:
 def row_group_gate(g: Row, x: Row, k: int, ties: int, out: Row) -> None:
     """Fill ``out`` with g[i] where x is the largest of group i, of k elements, and with 0 elsewhere.
 
-    Of several that are the largest the first gets it all, or each an equal share (``ties`` 0 or 1); none does of NaN.
+    Of several that are the largest the first gets it all, or each an equal share (``ties`` 0 or 1). A group with a NaN
+    gets NaN.
     """
     largest = type(x)(g.shape, g.dtype)
     row_group_max(x, k, largest)
     for i in range(g.size):
         hits = [j for j in range(i * k, i * k + k) if x[j] == largest[i]]
-        out[i * k : i * k + k] = 0.0
+        out[i * k : i * k + k] = 0.0 if largest[i] == largest[i] else math.nan
         for j in hits if ties == 1 else hits[:1]:
             out[j] = g[i] / (len(hits) if ties == 1 else 1)
 

@@ -126,17 +126,18 @@ def row_group_gate(g: Any, x: Any, k: Any, ties: Any, out: Any) -> Any:
             for i in steps(g):
                 a, b = _pair(x, i)
                 m, share = lanes.maximum(a, b), at(g, i, ZERO)
+                none = where(equal(m, m), zero, splat(NAN))
                 if ties == 1:
                     share = rest = share / (marked(a, m) + marked(b, m))
                 else:
                     rest = where(equal(a, m), zero, share)
-                _put_pair(out, i, where(equal(a, m), share, zero), where(equal(b, m), rest, zero))
+                _put_pair(out, i, where(equal(a, m), share, none), where(equal(b, m), rest, none))
             return
         for i in steps(g):
             m = _member(x, i, 0, k)
             for j in range(1, k):
                 m = lanes.maximum(m, _member(x, i, j, k))
-            share = at(g, i, ZERO)
+            share, none = at(g, i, ZERO), where(equal(m, m), zero, splat(NAN))
             if ties == 1:
                 count = zero
                 for j in range(k):
@@ -144,7 +145,7 @@ def row_group_gate(g: Any, x: Any, k: Any, ties: Any, out: Any) -> Any:
                 share = share / count
             for j in range(k):
                 hit = equal(_member(x, i, j, k), m)
-                _put_member(out, i, j, k, where(hit, share, zero))
+                _put_member(out, i, j, k, where(hit, share, none))
                 if ties != 1:
                     share = where(hit, zero, share)
 
@@ -159,14 +160,14 @@ def row_group_gate(g: Any, x: Any, k: Any, ties: Any, out: Any) -> Any:
         for i in range(g.size):
             group, result = lanes.stretch(x, i * k, k), lanes.stretch(out, i * k, k)
             largest, share, count = _greatest(group), g[i], splat(ZERO)
-            m = splat(largest)
+            m, none = splat(largest), splat(ZERO if largest == largest else NAN)
             if ties == 1:
                 for j in range(0, k, COUNT):
                     count = count + marked(lanes.part(group, j, NAN), m)
                 share = share / lanes.total(count)
             for j in range(0, k, COUNT):
                 hit = equal(lanes.part(group, j, NAN), m)
-                lanes.put(result, j, where(hit, splat(share), splat(ZERO)))
+                lanes.put(result, j, where(hit, splat(share), none))
             if ties != 1:
                 first = 0
                 while first < k and group[first] != largest:

@@ -122,6 +122,7 @@ def _groups(size: int, k: int) -> int:
     pitfalls=(
         "Groups are k consecutive channels here; some implementations take every (n/k)-th channel.",
         "The output has k times fewer channels than the input.",
+        "A NaN makes the gradient of its whole group NaN, as in torch.amax; torch.max over an axis gives the NaN all.",
     ),
 )
 def maxout(x: Row, out: Row, k: int = 2, ties: str = "first") -> None:

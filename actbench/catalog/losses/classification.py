@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from actbench.catalog.declaration import Kink, Param
@@ -40,14 +41,16 @@ def _weighted_log(weight: float, logarithm: float, clamp: float) -> float:
 
 def _bce_slope(pred: float, target: float, clamp: float) -> float:
     p = _clipped(pred, clamp) + 0.0  # a negative zero is a zero: its quotient is -inf, too
+    # Where there is no loss there is no gradient; what is clipped lies inside.
+    exists = 1.0 if 0.0 <= p <= 1.0 else math.nan
     if clamp == 1:
-        return (p - target) / maximum(p * (1.0 - p), 1e-12)
+        return exists * ((p - target) / maximum(p * (1.0 - p), 1e-12))
     inside = 1.0 if p == pred else 0.0
     low = 0.0 if target == 0.0 else -target / p
     high = 0.0 if target == 1.0 else (1.0 - target) / (1.0 - p)
     apart = (p - target) / (p * (1.0 - p))
     # Where target is 0 or 1 one quotient is 0 and p may be 0 or 1; between, the sum would cancel.
-    return inside * (low + high if target == 0.0 or target == 1.0 else apart)
+    return exists * inside * (low + high if target == 0.0 or target == 1.0 else apart)
 
 
 @loss(
