@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from actbench.catalog import numeric
 from actbench.catalog.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,24 +32,30 @@ def dtype_named(name: str) -> np.dtype[Any]:
     return np.dtype(name)
 
 
+def operand(function: str, x: Any) -> Array:
+    """x as an array; TypeError for a masked one."""
+    return x if type(x) is np.ndarray else numeric.unmasked(function, x)
+
+
 def result_dtype(function: str, *arrays: Array) -> np.dtype[Any]:
     """The native dtype of the result: that of the floats, float64 for integers and booleans.
 
-    Raises TypeError that names a dtype which has no real numbers.
+    Raises TypeError that names a dtype which has no real numbers, or two that no format of the four holds.
     """
     for x in arrays:
-        if (x.dtype.kind not in "fiub" and x.dtype.name != "bfloat16") or x.dtype.itemsize > 8:
-            raise TypeError(
-                f"{function} takes real numbers (float64, float32, float16, bfloat16 or integers), "
-                f"not dtype {x.dtype}"
-            )
+        numeric.check_real(function, x.dtype)
     floats = [x.dtype.newbyteorder("=") for x in arrays if x.dtype.kind not in "iub"]
     if not floats:
         return np.dtype(np.float64)
     dtype = floats[0]
     for other in floats[1:]:
         if other != dtype:
-            dtype = np.promote_types(dtype, other)
+            try:
+                dtype = np.promote_types(dtype, other)
+            except TypeError:
+                raise TypeError(
+                    f"{function}: operands of dtype {dtype} and {other} have no common format: convert one of them"
+                ) from None
     return dtype
 
 
@@ -63,6 +70,7 @@ def output(function: str, like: Array, dtype: np.dtype[Any], out: Array | None) 
         return np.empty_like(like, dtype=dtype, subok=False)
     if not isinstance(out, np.ndarray):
         raise TypeError(f"{function}: out must be a NumPy array, not {type(out).__name__}")
+    numeric.unmasked(f"{function}: out", out)
     if out.shape != like.shape or out.dtype != dtype:
         raise UsageError(
             f"{function}: out has shape {out.shape} and dtype {out.dtype}, but the result has "
@@ -70,7 +78,55 @@ def output(function: str, like: Array, dtype: np.dtype[Any], out: Array | None) 
         )
     if not out.flags.writeable:
         raise UsageError(f"{function}: out is read-only")
+    if _overlaps_itself(out):
+        raise UsageError(
+            f"{function}: out overlaps itself: with strides {out.strides} some of its elements share their memory"
+        )
     return out
+
+
+def _overlaps_itself(x: Array) -> bool:
+    """Whether elements of x share memory, as they do where a stride is 0."""
+    if x.flags.forc or not x.size:
+        return False
+    reach, nested = x.itemsize, True
+    for stride, length in sorted((abs(s), n) for s, n in zip(x.strides, x.shape, strict=True) if n > 1):
+        nested = nested and stride >= reach
+        reach += stride * (length - 1)
+    if nested:  # as in every view that slices and transposes make
+        return False
+    places = np.zeros(1, np.int64)
+    for stride, length in zip(x.strides, x.shape, strict=True):
+        places = np.add.outer(places, stride * np.arange(length)).reshape(-1)
+    places.sort()
+    return bool(np.any(np.diff(places) < x.itemsize))
+
+
+def handed(function: str, value: Any, out: Array | None) -> Any:
+    """The value, or ``out`` that holds it once its shape and dtype are found right."""
+    if out is None:
+        return value
+    output(function, np.asarray(value), value.dtype, out)[...] = value
+    return out
+
+
+def rounded(values: Array, dtype: np.dtype[Any]) -> Array:
+    """Results in the dtype: what is too large for it is infinite there, which is right and no cause for a warning."""
+    if values.dtype == dtype:
+        return values
+    with np.errstate(over="ignore"):
+        return values.astype(dtype)
+
+
+def rounded_number(value: Any, dtype: np.dtype[Any]) -> Any:
+    """The same of one number."""
+    number = float(value)  # Python compares its own floats faster
+    if (
+        -60000.0 < number < 60000.0
+    ):  # even float16 holds it, and to look costs less than to change NumPy's ways
+        return dtype.type(number)
+    with np.errstate(over="ignore"):
+        return dtype.type(number)
 
 
 def result(out: Array, given: Array | None) -> Any:
@@ -92,7 +148,8 @@ def _clash(x: Array, out: Array) -> bool:
 
 def contiguous(x: Array, dtype: np.dtype[Any]) -> Array:
     """x itself where a kernel can read it, else a contiguous copy in the dtype."""
-    return x if plain(x, dtype) else np.ascontiguousarray(x, dtype=dtype)
+    # Not np.ascontiguousarray: it leaves what is not aligned as it is.
+    return x if plain(x, dtype) else np.array(x, dtype=dtype, order="C", subok=False)
 
 
 def elementwise(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import pickle
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy import empty_like, ndarray
 
+from actbench.catalog import registry
 from actbench.catalog.declaration import Declaration, Param
 from actbench.catalog.errors import ParameterError, UsageError
 from actbench.kernels import threads as pool
@@ -26,6 +27,8 @@ _Ready = tuple[Callable[..., bool], Callable[..., bool], tuple[Any, ...], Callab
 """A kernel's call in one thread and in several, its parameters, and what makes the result's array."""
 _COUNTED = 2**14
 """Elements of the workload whose operations are counted: branches that few of them take are met."""
+_LASTING = (str, float, int, np.generic)
+"""Values of parameters that are today what they were yesterday."""
 ROW_LENGTH = 1000
 """Elements a row in synthetic workloads: the class count that softmax and cross-entropy are known by."""
 
@@ -49,6 +52,14 @@ class Function(ABC):
 
     def __repr__(self) -> str:
         return f"<actbench {self.kind} {self.name}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By name, as functions are pickled: its kernels are compiled, or found on disk, where it is loaded."""
+        if registry.declared(self.name) is not self.declaration:
+            raise pickle.PicklingError(
+                f"{self.name} is no function of the catalogue, so that no name finds it"
+            )
+        return _by_name, (self.name,)
 
     @property
     def name(self) -> str:
@@ -233,6 +244,12 @@ class Function(ABC):
         return kernel
 
 
+def _by_name(name: str) -> Function:
+    from actbench.kernels import function
+
+    return function(name)
+
+
 class Remembering(Function):
     """A function whose passes are called at once where one like it was called before."""
 
@@ -300,10 +317,9 @@ class Remembering(Function):
         if len(ready) > 256:
             ready.clear()
         key: Any = (dtype, *given.items()) if given else dtype
-        # -0.0 and 0.0 are one key, but two slopes; an array is no key at all.
-        with contextlib.suppress(TypeError, ValueError):
-            if 0 not in given.values():
-                ready[key] = *runs, params, empty
+        # -0.0 and 0.0 are one key, but two slopes; an array is no key at all, and a generator differs each time.
+        if all(isinstance(value, _LASTING) and value != 0 for value in given.values()):
+            ready[key] = *runs, params, empty
 
 
 def prepared_call(

@@ -58,11 +58,11 @@ class Elementwise(Remembering):
         if wrt == "x":
             return self._call("backward", x, (grad_output, x), out, threads, params)
         g, x = self._arrays(grad_output, x)
-        return self._parameter_gradient(g, x, wrt, threads, params)
+        return arrays.handed(self.name, self._parameter_gradient(g, x, wrt, threads, params), out)
 
     def _arrays(self, *operands: Any) -> tuple[Array, ...]:
         """The operands as arrays; UsageError unless they are of one shape."""
-        found = tuple(np.asarray(o) for o in operands)
+        found = tuple(arrays.operand(self.name, o) for o in operands)
         if found[0].shape != found[-1].shape:
             raise UsageError(
                 f"{self.name}.backward: grad_output has shape {found[0].shape}, x has {found[-1].shape}"
@@ -163,15 +163,14 @@ class Elementwise(Remembering):
                 params,
                 pieces=spans,
             )
-            return dtype.type(total(kernel, params, (g, x), compute, threads))
+            return arrays.rounded_number(total(kernel, params, (g, x), compute, threads), dtype)
         products = self._map("backward", (g, x), None, threads, given, wrt)
         shape = np.shape(value)
         spread = (1, *shape, *(1,) * (x.ndim - 2)) if len(shape) == 1 and x.ndim > 1 else shape
         spread = (1,) * (x.ndim - len(spread)) + spread
         axes = tuple(i for i in range(x.ndim) if spread[i] == 1)
-        return (
-            np.add.reduce(products, axis=axes, dtype=np.float64, keepdims=True).reshape(shape).astype(dtype)
-        )
+        sums = np.add.reduce(products, axis=axes, dtype=np.float64, keepdims=True)
+        return arrays.rounded(sums.reshape(shape), dtype)
 
     def _pass_kernel(self, pass_: str, dtype: np.dtype[Any]) -> Sharable:
         few = (np.zeros(1, dtype),) * (self._streams[pass_] - 1)

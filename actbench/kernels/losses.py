@@ -18,7 +18,7 @@ from actbench.kernels import arrays
 from actbench.kernels.arrays import Array, compute_dtype, contiguous
 from actbench.kernels.base import ROW_LENGTH, Function, Remembering, prepared_call
 from actbench.kernels.reduce import rounded_once, spans, total
-from actbench.kernels.rowwise import SHORT, check_axis, row_pieces, takes_blocks
+from actbench.kernels.rowwise import SHORT, as_axis, check_axis, row_pieces, takes_blocks
 from actbench.kernels.workload import Order, Workload
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ class Loss(Function):
         if chosen not in REDUCTIONS:
             raise UsageError(f"{self.name}: reduction={chosen!r} is not one of {', '.join(REDUCTIONS)}")
         return chosen
+
+    def _out_is_too_much(self) -> UsageError:
+        return UsageError(f"{self.name}: out= goes with reduction='none' only")
 
     @abstractmethod
     def __call__(self, pred: Any, target: Any, reduction: str | None = None, **params: Any) -> Any: ...
@@ -72,7 +75,7 @@ class PairwiseLoss(Remembering, Loss):
         threads: int | None = None,
         **params: Any,
     ) -> Any:
-        """The loss of arrays of one shape: a scalar, or with reduction ``"none"`` an array of that shape.
+        """The loss of arrays of one shape: a scalar, or with reduction ``"none"`` an array of that shape, or ``out``.
 
         Sums are accumulated in float64. Raises UsageError for unequal shapes or labels outside their domain.
         """
@@ -80,13 +83,13 @@ class PairwiseLoss(Remembering, Loss):
         if chosen == "none":
             return self._call(("loss_elements",), pred, (pred, target), out, threads, params)
         if out is not None:
-            raise UsageError(f"{self.name}: out= goes with reduction='none' only")
+            raise self._out_is_too_much()
         pred, target, dtype = self._operands(pred, target)
         compute = compute_dtype(dtype)
         value = self._sum(pred, target, compute, self._numbers(params, compute), threads)
         if self._members:
             self._check_members(target, value)
-        return dtype.type(value / self._count(chosen, pred))
+        return arrays.rounded_number(value / self._count(chosen, pred), dtype)
 
     def backward(
         self,
@@ -163,7 +166,8 @@ class PairwiseLoss(Remembering, Loss):
         return call
 
     def _operands(self, pred: Any, target: Any) -> tuple[Array, Array, np.dtype[Any]]:
-        pred, target = np.asarray(pred), np.asarray(target)
+        if type(pred) is not ndarray or type(target) is not ndarray:
+            pred, target = arrays.operand(self.name, pred), arrays.operand(self.name, target)
         if pred.shape != target.shape:
             raise UsageError(
                 f"{self.name}: pred has shape {pred.shape} but target has {target.shape}: they must be equal, "
@@ -270,27 +274,33 @@ class ClassificationLoss(Loss):
         reduction: str | None = None,
         axis: int = -1,
         threads: int | None = None,
+        out: Array | None = None,
         **params: Any,
     ) -> Any:
-        """The loss of logits whose classes lie along ``axis``: a scalar, or one value a row for ``"none"``.
+        """The loss of logits whose classes lie along ``axis``: a scalar, or a value a row (in ``out``) for ``"none"``.
 
         ``target`` holds class indices (of pred's shape without the axis) or probabilities (of pred's shape). The
         weighted mean of index targets divides by the sum of the weights, as in torch. Raises UsageError for
         shapes that do not fit and indices out of range.
         """
         chosen = self._reduction(reduction)
+        if out is not None and chosen != "none":
+            raise self._out_is_too_much()
+        if type(axis) is not int:
+            axis = as_axis(self.name, axis)
         losses = self._at_once("forward", pred, target, axis, threads, params)
         if losses is not None:
             if chosen == "none":
-                return losses.astype(pred.dtype)
+                return arrays.handed(self.name, arrays.rounded(losses, pred.dtype), out)
             value = _sum_of_rows(losses)
-            return pred.dtype.type(value / losses.size if chosen == "mean" else value)
+            return arrays.rounded_number(value / losses.size if chosen == "mean" else value, pred.dtype)
         rows = _ClassRows(self, pred, target, axis, params)
         losses = np.empty(rows.pred.shape[0])
         self._run("forward", self.declaration.forward, rows, losses, threads)
         if chosen == "none":
-            return losses.reshape(rows.shape).astype(rows.dtype)[()]
-        return rows.dtype.type(_sum_of_rows(losses) / (rows.mass() if chosen == "mean" else np.float64(1)))
+            return arrays.handed(self.name, arrays.rounded(losses.reshape(rows.shape), rows.dtype)[()], out)
+        value = _sum_of_rows(losses) / (rows.mass() if chosen == "mean" else np.float64(1))
+        return arrays.rounded_number(value, rows.dtype)
 
     def backward(
         self,
@@ -300,23 +310,27 @@ class ClassificationLoss(Loss):
         wrt: str = "pred",
         axis: int = -1,
         threads: int | None = None,
+        out: Array | None = None,
         **params: Any,
     ) -> Any:
         """The gradient of the reduced loss (of the sum, for ``"none"``), in the shape of pred."""
         mean = self._reduction(reduction) == "mean"
+        if type(axis) is not int:
+            axis = as_axis(self.name, axis)
         if wrt == "pred":
             gradient = self._at_once("backward", pred, target, axis, threads, params, mean)
             if gradient is not None:
-                return gradient
+                return gradient if out is None else arrays.handed(self.name, gradient, out)
         rows = _ClassRows(self, pred, target, axis, params)
         gradient = np.empty(rows.pred.shape, rows.compute)
         scale = 1 / rows.mass() if mean else 1
         self._run("backward", self._gradient_body(wrt), rows, gradient, threads, scale)
         if axis in (-1, len(rows.full_shape) - 1) and rows.dtype == rows.compute:
-            return gradient.reshape(rows.full_shape)
-        moved = np.moveaxis(np.empty(rows.full_shape, rows.dtype), axis, -1)
-        moved[...] = gradient.reshape(moved.shape)
-        return np.moveaxis(moved, -1, axis)
+            return arrays.handed(self.name, gradient.reshape(rows.full_shape), out)
+        result = np.empty(rows.full_shape, rows.dtype)
+        moved = np.moveaxis(result, axis, -1)
+        moved[...] = arrays.rounded(gradient, rows.dtype).reshape(moved.shape)
+        return arrays.handed(self.name, result, out)
 
     def _at_once(
         self,
@@ -448,12 +462,16 @@ class _ClassRows:
     def __init__(
         self, loss: ClassificationLoss, pred: Any, target: Any, axis: int, given: dict[str, Any]
     ) -> None:
-        pred, target, name = np.asarray(pred), np.asarray(target), loss.name
+        name = loss.name
+        pred, target = arrays.operand(name, pred), arrays.operand(name, target)
+        arrays.result_dtype(name, pred)
         check_axis(name, pred, axis)
         values = loss.declaration.resolve(given)
         self.full_shape = pred.shape
         moved = np.moveaxis(pred, axis, -1)
         self.shape, classes = moved.shape[:-1], moved.shape[-1]
+        if not classes and math.prod(self.shape):
+            raise UsageError(f"{name}: pred of shape {pred.shape} has no classes along axis={axis}")
         by_index = target.dtype.kind in "iu" and target.shape == self.shape
         self.dtype = arrays.result_dtype(name, *((pred,) if by_index else (pred, target)))
         self.compute = compute_dtype(self.dtype)
@@ -468,17 +486,15 @@ class _ClassRows:
         self.weight = self._weights(name, values["weight"], classes)
         self.counted = np.ones(self.pred.shape[0])
         if by_index:
-            flat = target.reshape(-1).astype(np.int64, copy=False)
+            flat = target.reshape(-1)  # in its own dtype: the largest uint64 would turn into negative numbers
             ignored = flat == values["ignore_index"]
             wrong = ~ignored & ((flat < 0) | (flat >= classes))
             if wrong.any():
                 raise UsageError(f"{name}: class index {flat[wrong][0]} is outside 0..{classes - 1}")
             self.counted[ignored] = 0
-            self.target = (
-                np.ascontiguousarray(np.where(ignored, -1, flat))
-                if ignored.any()
-                else np.ascontiguousarray(flat)
-            )
+            self.target = contiguous(flat, _CLASS)
+            if ignored.any():
+                self.target = np.where(ignored, -1, self.target)
         elif target.shape == pred.shape:
             self.target = contiguous(np.moveaxis(target, axis, -1), self.compute).reshape(self.pred.shape)
         else:
@@ -515,21 +531,31 @@ class SequenceLoss(Loss):
         self._defaults: dict[np.dtype[Any], tuple[Any, ...]] = {}
 
     def __call__(
-        self, pred: Any, target: Any, reduction: str | None = None, threads: int | None = None, **params: Any
+        self,
+        pred: Any,
+        target: Any,
+        reduction: str | None = None,
+        threads: int | None = None,
+        out: Array | None = None,
+        **params: Any,
     ) -> Any:
         """The loss of scores of shape (T, N, C), or (T, C) for one, against labels of shape (N, S) or (S,).
 
         ``input_lengths`` and ``target_lengths`` default to T and S. The mean divides each loss by its target
-        length first (``mean_by="batch"``: not). Raises UsageError for shapes, lengths or labels that do not fit.
+        length first (``mean_by="batch"``: not); ``out`` takes the losses of ``"none"``. Raises UsageError for shapes,
+        lengths or labels that do not fit.
         """
         batch = _Batch(self, pred, target, params)
         chosen = self._reduction(reduction)
+        if out is not None and chosen != "none":
+            raise self._out_is_too_much()
         losses = self._losses(batch, threads)
         if chosen == "none":
-            return (losses if batch.batched else losses[0]).astype(batch.dtype)
+            losses = arrays.rounded(losses, batch.dtype)
+            return arrays.handed(self.name, losses if batch.batched else losses[0], out)
         if chosen == "mean":
-            losses = losses / batch.divisors()
-        return batch.dtype.type(np.add.reduce(losses))
+            losses = losses / batch.divisors() if losses.size else np.full(1, np.nan)
+        return arrays.rounded_number(np.add.reduce(losses), batch.dtype)
 
     def backward(
         self,
@@ -538,6 +564,7 @@ class SequenceLoss(Loss):
         reduction: str | None = None,
         wrt: str = "pred",
         threads: int | None = None,
+        out: Array | None = None,
         **params: Any,
     ) -> Any:
         """The gradient of the reduced loss (of the sum, for ``"none"``), in the shape of pred; 0 beyond T_n."""
@@ -550,7 +577,7 @@ class SequenceLoss(Loss):
             scale[np.isinf(self._losses(batch, threads, raw=True))] = 0
         gradient = np.empty(batch.scores.shape, batch.compute)
         self._run("sequences_backward", body, batch, gradient, (scale.astype(batch.compute),), threads)
-        return gradient.reshape(batch.full_shape).astype(batch.dtype, copy=False)
+        return arrays.handed(self.name, arrays.rounded(gradient.reshape(batch.full_shape), batch.dtype), out)
 
     def numbers_of(self, values: Mapping[str, Any], dtype: np.dtype[Any], *, plain: bool) -> tuple[Any, ...]:
         """The bodies' parameters in the dtype; ``plain`` ones, the defaults, are converted once: it takes 5 us."""
@@ -657,7 +684,8 @@ class _Batch:
     """The checked operands of a sequence loss."""
 
     def __init__(self, loss: SequenceLoss, pred: Any, target: Any, given: dict[str, Any]) -> None:
-        pred, target, name = np.asarray(pred), np.asarray(target), loss.name
+        name = loss.name
+        pred, target = arrays.operand(name, pred), arrays.operand(name, target)
         values = loss.declaration.resolve(given)
         self.dtype = arrays.result_dtype(name, pred)
         self.compute = compute_dtype(self.dtype)
@@ -673,7 +701,7 @@ class _Batch:
             raise UsageError(f"{name}: labels must be integers, not {target.dtype}")
         steps, count, classes = pred.shape
         self.scores = contiguous(pred, self.compute)
-        self.labels = np.ascontiguousarray(target, np.int64)
+        self.labels = contiguous(target, _CLASS)
         self.input_lengths = self._lengths(name, "input_lengths", values["input_lengths"], count, steps)
         self.target_lengths = self._lengths(
             name, "target_lengths", values["target_lengths"], count, target.shape[1]
@@ -713,4 +741,4 @@ class _Batch:
             raise UsageError(
                 f"{function}: {name} must lie in 0..{longest}, not {lengths.min()}..{lengths.max()}"
             )
-        return np.ascontiguousarray(lengths, np.int64)
+        return contiguous(lengths, _CLASS)

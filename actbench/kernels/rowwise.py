@@ -13,11 +13,13 @@ import numpy as np
 from numpy import ndarray
 
 from actbench.catalog.errors import InfeasibleError, UsageError
+from actbench.catalog.numeric import integer
 from actbench.kernels import arrays
 from actbench.kernels import threads as pool
 from actbench.kernels.arrays import Array, compute_dtype, contiguous, plain
 from actbench.kernels.base import ROW_LENGTH, Remembering
 from actbench.kernels.workload import Order, Workload
+from actbench.wording import in_one_line
 
 if TYPE_CHECKING:
     from actbench.kernels.sharable import Pieces, Sharable
@@ -38,6 +40,14 @@ def check_axis(function: str, x: Array, axis: int) -> None:
     """Raise UsageError unless x has that axis."""
     if not -x.ndim <= axis < x.ndim:
         raise UsageError(f"{function}: axis={axis} does not exist in an array of shape {x.shape}")
+
+
+def as_axis(function: str, axis: Any) -> int:
+    """An axis as Python's own integer; UsageError for what is none."""
+    number = integer(axis)
+    if number is None:
+        raise UsageError(f"{function}: axis={in_one_line(repr(axis))}: give one integer")
+    return number
 
 
 def row_pieces(template: str, matrix: int) -> Pieces:
@@ -63,7 +73,7 @@ class Rowwise(Remembering):
     def __call__(
         self, x: Any, out: Array | None = None, threads: int | None = None, axis: int = -1, **params: Any
     ) -> Any:
-        """f along ``axis``: an array of x's dtype, whose axis may be shorter (maxout).
+        """f along ``axis``: an array of x's dtype, whose axis may be shorter (maxout), or a scalar for a scalar.
 
         Raises UsageError for an axis that x does not have, InfeasibleError for a length that does not fit.
         """
@@ -102,6 +112,8 @@ class Rowwise(Remembering):
         wrt: str = "x",
     ) -> Any:
         """A pass, at once where its rows lie along the last axis and a call like it was made before."""
+        if type(axis) is not int:
+            axis = as_axis(self.name, axis)
         if type(x) is ndarray and x.ndim and (axis == -1 or axis == x.ndim - 1) and wrt == "x":
             template = (self._short if x.shape[-1] <= SHORT else self._templates)[pass_]
             return self._call(template, x, operands, out, threads, given)
@@ -117,13 +129,15 @@ class Rowwise(Remembering):
         axis: int = -1,
         wrt: str = "x",
     ) -> Any:
-        operands = tuple(np.asarray(o) for o in operands)
-        x, gradient = operands[-1], len(operands) == 2
-        check_axis(self.name, x, axis)
-        values = self._values(given)
+        operands = tuple(arrays.operand(self.name, o) for o in operands)
+        gradient = len(operands) == 2
         dtype = arrays.result_dtype(self.name, *operands)
-        like = np.moveaxis(x, axis, -1)
-        like = np.moveaxis(like[..., : self._output_length(x.shape[axis], values)], -1, axis)
+        x = operands[-1]
+        rows = np.atleast_1d(x)  # a number is a row of one
+        check_axis(self.name, rows, axis)
+        width, values = rows.shape[axis], self._values(given)
+        like = np.moveaxis(rows, axis, -1)[..., : self._output_length(width, values)]
+        like = np.moveaxis(like, -1, axis) if x.ndim else x
         if gradient and operands[0].shape != like.shape:
             raise UsageError(
                 f"{self.name}.backward: grad_output has shape {operands[0].shape}, the output has {like.shape}"
@@ -131,7 +145,7 @@ class Rowwise(Remembering):
         target = arrays.output(self.name, x if gradient else like, dtype, out)
         if target.size:
             body = self._gradient_body(wrt) if gradient else self.declaration.forward
-            template = self._template("backward" if gradient else "forward", body, x.shape[axis])
+            template = self._template("backward" if gradient else "forward", body, width)
             compute = compute_dtype(dtype)
             params = self.row_params(values, compute)
             kernel = self._row_kernel(template, body, compute, params)
@@ -183,7 +197,7 @@ class Rowwise(Remembering):
     ) -> None:
         dtype = compute_dtype(target.dtype)
         matrices = tuple(_matrix(o, axis, dtype) for o in operands)
-        rows = np.moveaxis(target, axis, -1)
+        rows = np.moveaxis(np.atleast_1d(target), axis, -1)
         # A row may be read again after it is written: a result in an operand's place is made beside it.
         inside = plain(rows, dtype) and not any(np.may_share_memory(target, m) for m in matrices)
         result = (
@@ -193,7 +207,8 @@ class Rowwise(Remembering):
         )
         kernel.apply(result, params, matrices, threads, matrices[-1].size)
         if not inside:
-            rows[...] = result.reshape(rows.shape)
+            with np.errstate(over="ignore"):  # what is too large for float16 is infinite there
+                rows[...] = result.reshape(rows.shape)
 
     def _template(self, pass_: str, body: Callable[..., Any], width: int) -> str:
         template = self._templates[pass_]
@@ -263,5 +278,5 @@ def _as_long(size: int) -> int:
 
 def _matrix(x: Array, axis: int, dtype: np.dtype[Any]) -> Array:
     """x with ``axis`` last, as a contiguous matrix of rows, with that very dtype object."""
-    moved = contiguous(np.moveaxis(x, axis, -1), dtype).view(dtype)
+    moved = contiguous(np.moveaxis(np.atleast_1d(x), axis, -1), dtype).view(dtype)
     return moved.reshape(-1, moved.shape[-1]) if moved.size else moved.reshape(0, moved.shape[-1])
