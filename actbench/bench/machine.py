@@ -41,6 +41,7 @@ class Machine:
     load: float | None = None  # processes ready to run, mean over the last minute
     numba_threads: int | None = None
     clock_ns: float | None = None  # the timer's step
+    huge_pages: str | None = None  # who gets them: "always", "madvise" (who asks), "never"
 
     @property
     def last_level_cache(self) -> int | None:
@@ -74,6 +75,7 @@ def this_machine(system: System = SYSTEM) -> Machine:
         load=_load(),
         numba_threads=_numba_threads(),
         clock_ns=clock_step(),
+        huge_pages=system.huge_pages(),
     )
 
 

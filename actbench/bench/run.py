@@ -27,7 +27,8 @@ from actbench.catalog.errors import InputFileError, OutputError
 from actbench.files import text_of, write_whole
 from actbench.peers.base import Description
 
-SCHEMA = 3  # 1 had neither contenders nor peers, 2 neither roofs nor operations
+SCHEMA = 4
+"""1 had neither contenders nor peers, 2 neither roofs nor operations, 3 no pages and no flags of contenders."""
 RUN_FILE, JOURNAL_FILE = "run.json", "run.jsonl"
 _KEPT = f"; what was measured is in {JOURNAL_FILE} beside it, and the same command with --resume goes on from there"
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -236,6 +237,7 @@ class Run:
     complete: bool
     peers: Mapping[str, Description] = field(default_factory=dict)  # that the cells were measured against
     roofs: tuple[Roof, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)  # set for the process that measured
 
     @cached_property
     def sized(self) -> tuple[Measurement, ...]:

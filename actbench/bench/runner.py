@@ -71,6 +71,7 @@ def begin(
     source: Input | None = None,
     machine: Machine | None = None,
     peers: Mapping[str, Description] | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Run:
     """A run that holds no cells yet: what it will measure, where, and with which versions."""
     return Run(
@@ -85,6 +86,7 @@ def begin(
         skipped=(),
         complete=False,
         peers=peers or {},
+        environment=environment or {},
     )
 
 
@@ -285,5 +287,7 @@ def _difference(earlier: Run, start: Run) -> str | None:
     for package in before | after:
         if before.get(package) != after.get(package):
             return f"{package} was {before.get(package)}, now it is {after.get(package)}"
+    if earlier.environment != start.environment:
+        return "its process had other pages of memory"
     machine = earlier.machine.differences(start.machine)
     return f"it was measured on another machine ({', '.join(machine)})" if machine else None

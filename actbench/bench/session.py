@@ -38,6 +38,11 @@ Watch = Callable[[str], None]
 class Bench(Protocol):
     """What measures the cells of a run: a session in this process, or in one of its own."""
 
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The variables that the process which measures was given."""
+        ...
+
     def descriptions(self) -> Mapping[str, Description]:
         """The peers that take part."""
         ...
@@ -90,6 +95,10 @@ class Session:
     ceiling: CeilingArm = field(default_factory=Ceiling)
     timer: Timer = time.perf_counter_ns
     watch: Watch = no_watch
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        return {}
 
     def descriptions(self) -> Mapping[str, Description]:
         return {peer.name: self.describe(peer.name) for peer in self.peers}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 CPU = "sys/devices/system/cpu"
+HUGE_PAGES = "sys/kernel/mm/transparent_hugepage"
 _GROUPS = "sys/fs/cgroup"
 _MEMORY_GROUPS = (  # version 2, then 1: limit, use, and what of that is the cache of files not read of late
     (_GROUPS, "memory.max", "memory.current", "inactive_file"),
@@ -126,6 +127,18 @@ class System:
                 # Every file that was read counts as used until something else needs the room.
                 cached = self.field(f"{folder}/memory.stat", cache) or 0
                 yield most, max(0, used - cached)
+
+    def huge_pages(self) -> str | None:
+        """Who gets huge pages: "always", "madvise" (who asks), "never"."""
+        return self._bracketed("enabled")
+
+    def huge_pages_wait(self) -> str | None:
+        """Who waits until memory is put in order for them, as the kernel names it."""
+        return self._bracketed("defrag")
+
+    def _bracketed(self, name: str) -> str | None:
+        match = re.search(r"\[(\S+)\]", self.read(f"{HUGE_PAGES}/{name}") or "")
+        return match[1] if match else None
 
     def quota(self) -> Quota | None:
         """The narrowest limit on the CPUs of this process's control groups; None where there is none."""

@@ -26,6 +26,7 @@ from typing import Any, Self
 
 from actbench.bench.config import Config
 from actbench.bench.machine import available_memory
+from actbench.bench.pages import asking, given
 from actbench.bench.plan import Cell
 from actbench.bench.run import Input, Measurement, Roof
 from actbench.bench.session import Bench, LostError, Session, Watch, no_watch
@@ -78,6 +79,7 @@ class Isolated:
         self._threads: int | None = None
         self._losses = Counter[str]()
         self._out: dict[str, str] = {}
+        self.environment: Mapping[str, str] = asking()
 
     def __enter__(self) -> Self:
         return self
@@ -174,9 +176,8 @@ class Isolated:
         process = self._context.Process(
             target=_serve, args=(theirs, self._setup, self._turns, self._name), daemon=True
         )
-        with (
-            _interrupts_ignored()
-        ):  # by the child too, from its first moment: Ctrl-C is the parent's to answer
+        # Interrupts are ignored by the child too, from its first moment: Ctrl-C is the parent's to answer.
+        with _interrupts_ignored(), given(self.environment):
             process.start()
         theirs.close()
         self._pipe, self._process = ours, process
@@ -189,6 +190,11 @@ class Isolated:
     def _stop(self) -> None:
         if self._process is None:
             return
+        # Its group too: what a peer forked, and left behind, would take CPU time from the next process.
+        with suppress(
+            ProcessLookupError, PermissionError, AttributeError
+        ):  # it has no group before it begins
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
         self._process.join()
         self._process.close()
@@ -238,6 +244,8 @@ def _serve(pipe: Connection, setup: Setup, turns: Any, name: Any) -> None:
     from actbench.catalog.registry import load_file
 
     os.dup2(2, 1)  # stdout is for data, whatever a library likes to print
+    with suppress(AttributeError, OSError):
+        os.setsid()  # what a peer forks is in the group that ends with it
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
 

@@ -173,6 +173,7 @@ def bench(
                 command=command_line(),
                 source=source,
                 peers=session.descriptions(),
+                environment=session.environment,
             )
             faults = {name: d.fault for name, d in start.peers.items() if d.fault}
             if faults and len(faults) == len(start.peers):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from typing import Any
@@ -60,6 +61,16 @@ class Greedy(Good):
     def vice() -> None:
         while True:
             Greedy.taken.append(bytearray(os.urandom(1) * 2**24))
+
+
+class Telling(Good):
+    """Says what the environment of its process is, and leaves a process behind."""
+
+    name = "telling"
+
+    def _describe(self) -> Description:
+        left = subprocess.Popen(["sleep", "600"])
+        return Description(str(left.pid), os.environ.get("GLIBC_TUNABLES", ""), "one", "none")
 
 
 class Mute(Good):

@@ -431,6 +431,7 @@ def test_huge_pages(
     patient.environment = environment
     found = patient.finding("huge pages")
     assert (found.state, found.command) == ("disturbs" if command else "fine", command)
+    assert ("beside peers malloc asks for all" in found.detail) is ("[madvise]" in enabled)
 
 
 def test_a_timer_that_is_a_system_call(patient: Patient) -> None:

@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from fakes import system
 
 from actbench.bench import machine
 from actbench.bench.machine import Machine
@@ -19,6 +20,13 @@ def test_this_machine_is_described() -> None:
     assert found.cores == len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else True
     assert found.clock_ns is not None
     assert 0 < found.clock_ns < 1e6
+
+
+@pytest.mark.parametrize("setting", ["always", "madvise", "never"])
+def test_who_gets_huge_pages_is_recorded(tmp_path: Path, setting: str) -> None:
+    text = "always madvise never".replace(setting, f"[{setting}]")
+    there = system(tmp_path, {"sys/kernel/mm/transparent_hugepage/enabled": text})
+    assert machine.this_machine.__wrapped__(there).huge_pages == setting
 
 
 def test_what_cannot_be_read_is_unknown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

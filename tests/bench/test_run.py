@@ -50,6 +50,7 @@ def run() -> Run:
         skipped=(Skipped("relu/backward/float32/1000/1t/warm", "no"),),
         complete=True,
         peers={"torch": Description("2.13", "GCC", "set_num_threads", "AVX512")},
+        environment={"THP_MEM_ALLOC_ENABLE": "1"},
     )
 
 
@@ -141,6 +142,14 @@ def drop(*path: str | int) -> Callable[[Any], None]:
         del document[path[-1]]
 
     return apply
+
+
+def test_a_run_from_before_pages_were_recorded_is_read(run: Run, tmp_path: Path) -> None:
+    document = json.loads(dump_run(run))
+    for remove in (drop("machine", "huge_pages"), drop("environment"), change("schema", to=3)):
+        remove(document)
+    (tmp_path / "run.json").write_text(json.dumps(document))
+    assert load_run(tmp_path) == replace(run, schema=3, environment={})
 
 
 @pytest.mark.parametrize(

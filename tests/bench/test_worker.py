@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from math import inf
@@ -157,6 +158,28 @@ def test_without_peers_nothing_is_isolated() -> None:
         assert isinstance(session, Session)
     with measuring(Setup(CONFIG, ("good",)), print) as isolated:
         assert isinstance(isolated, Isolated)
+
+
+def test_the_process_begins_with_what_decides_on_its_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1", "THP_MEM_ALLOC_ENABLE": "1"}
+    monkeypatch.setattr("actbench.bench.worker.asking", lambda: pages)
+    before = dict(os.environ)
+    isolated, _ = bench("telling")
+    with isolated:
+        assert isolated.descriptions()["telling"].build == pages["GLIBC_TUNABLES"]
+        assert isolated.environment == pages
+    assert dict(os.environ) == before
+
+
+def test_what_a_peer_forked_ends_with_its_process() -> None:
+    isolated, _ = bench("telling")
+    with isolated:
+        left = Path("/proc") / isolated.descriptions()["telling"].version / "stat"
+        assert left.is_file()
+    ended = time.monotonic() + 5
+    while time.monotonic() < ended and left.is_file() and ") Z" not in left.read_text():
+        time.sleep(0.01)
+    assert not left.is_file() or ") Z" in left.read_text()  # nobody may be there to wait for an orphan
 
 
 def test_no_process_is_left() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 from actbench.bench.disturbances.evidence import Check, Evidence, Finding
+from actbench.bench.system import HUGE_PAGES
 from actbench.bench.watch import grown
 
 LITTLE_MEMORY = 0.1
-_PAGES = "sys/kernel/mm/transparent_hugepage"
 
 
 def _memory(e: Evidence) -> Finding:
@@ -56,20 +56,22 @@ def _pages(e: Evidence) -> Finding:
         "With small pages a copy of 64 MiB to a new array took 38 ms, with huge ones 18, and to one that is there "
         "already 11 and 10."
     )
-    enabled, defrag = (_chosen(e.system.read(f"{_PAGES}/{name}")) for name in ("enabled", "defrag"))
+    enabled, defrag = e.system.huge_pages(), e.system.huge_pages_wait()
     if enabled is None:
         return Finding("huge pages", "unknown", None, effect=effect)
     refused = e.environment.get("NUMPY_MADVISE_HUGEPAGE") == "0" and enabled == "madvise"
     if enabled == "never":
-        command = f"echo madvise | sudo tee /{_PAGES}/enabled"
+        command = f"echo madvise | sudo tee /{HUGE_PAGES}/enabled"
     elif refused:
         command = "unset NUMPY_MADVISE_HUGEPAGE"
     elif defrag == "always":
-        command = f"echo madvise | sudo tee /{_PAGES}/defrag"
+        command = f"echo madvise | sudo tee /{HUGE_PAGES}/defrag"
         effect = "An allocation waits until memory is put in order for a huge page, which takes any time."
     else:
         command = ""
-    asked = "" if enabled != "madvise" else ", NumPy is not to ask" if refused else ", NumPy asks for them"
+    asked = ""
+    if enabled == "madvise":
+        asked = f", NumPy {'is not to ask' if refused else 'asks for them'}; beside peers malloc asks for all"
     return Finding(
         "huge pages",
         "disturbs" if command else "fine",
@@ -78,12 +80,6 @@ def _pages(e: Evidence) -> Finding:
         effect=effect,
         command=command,
     )
-
-
-def _chosen(text: str | None) -> str | None:
-    """The word in brackets."""
-    match = re.search(r"\[(\S+)\]", text or "")
-    return match[1] if match else None
 
 
 CHECKS: tuple[Check, ...] = (_memory, _swap, _pages)
