@@ -30,14 +30,21 @@ class Arm:
     One call is the warm state: its buffers are touched before every slice. Several take turns, so
     that each finds its buffers evicted. `empty` is a call of the same signature that does nothing,
     whose cost is subtracted; without it nothing is. `settles_s` is how long the arm's own threads
-    keep the cores busy after a slice, which is waited for.
+    keep the cores busy after a slice, which is waited for. A `foreign` arm's own fault are even
+    the SystemExit and the KeyboardInterrupt that its calls raise.
     """
 
     def __init__(
-        self, name: str, calls: Sequence[Call], empty: Call | None = None, settles_s: float = 0.0
+        self,
+        name: str,
+        calls: Sequence[Call],
+        empty: Call | None = None,
+        settles_s: float = 0.0,
+        foreign: bool = False,
     ) -> None:
         self.name = name
         self.settles_s = settles_s
+        self.foreign = foreign
         self.calls: Iterator[Call] = cycle(calls)
         self.warm = len(calls) == 1
         self.empty: Iterator[Call] | None = cycle([empty] * len(calls)) if empty else None
@@ -187,5 +194,7 @@ def _timing(raw: Sequence[int], loops: int, overhead: float, step_ns: float) -> 
 def _blame(arm: Arm) -> Iterator[None]:
     try:
         yield
-    except Exception as error:
+    except BaseException as error:
+        if not arm.foreign and not isinstance(error, Exception):
+            raise
         raise ArmError(arm) from error

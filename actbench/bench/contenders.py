@@ -11,21 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from actbench.bench.agreement import EXPLAINED, Inputs, at_kinks, difference, tolerance
 from actbench.bench.clock import Arm, settling
-from actbench.bench.data import sample
 from actbench.bench.plan import Cell, Function
 from actbench.bench.run import OURS, Contender
 from actbench.catalog.errors import told
 from actbench.kernels import threads as pool
 from actbench.kernels.workload import Workload
-from actbench.peers.base import PASSES, Peer, Request
+from actbench.peers.base import PASSES, Peer, Prepared, Request
 from actbench.wording import counted
 
 Array = NDArray[Any]
-# As a part of the largest value. A mismatch is another function, not another rounding: float32 sums of 16 Mi
-# elements and CTC's sums of logarithms are off by a few 1e-4, frameworks that round a 16-bit format after every
-# operation by some of its units, and two of them hold a constant of a float64 function in float32.
-EXPLAINED = {"float64": 1e-7, "float32": 1e-3, "float16": 1e-2, "bfloat16": 4e-2}
+__all__ = ["EXPLAINED", "Entry", "difference", "enter", "failed", "refused"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +31,8 @@ class Entry:
 
     contender: Contender
     arm: Arm | None = None
+    again: Callable[[], Contender | None] | None = None
+    """Compares a peer's values once more: the contender refused where they are ours no longer."""
 
 
 def enter(
@@ -46,20 +45,20 @@ def enter(
 ) -> list[Entry]:
     """The contenders of a cell, ours first; none where no peer has the function, or for a derivative alone.
 
-    A peer's values are compared with ours before it may be timed. One that raises, that cannot be given as many
-    threads, that has another function under the name, or is among those to do ``without``, is entered with the reason
-    in the place of an arm. ``watch`` is told whose code runs.
+    All of a peer's values are compared with ours before it may be timed. One that raises, that cannot be given as many
+    threads, that has another function under the name, that writes to its inputs, or is among those to do ``without``,
+    is entered with the reason in the place of an arm. ``watch`` is told whose code runs.
     """
     if cell.pass_ not in PASSES:
         return []
-    reference = sample_of(_ours(function, cell, workloads[0])())
+    judge = _Judge(function, cell, workloads)
     theirs: list[Entry] = []
     for peer in peers:
         if peer.name in without:
             theirs.append(Entry(Contender(peer.name, True, note=without[peer.name])))
             continue
         watch(peer.name)
-        theirs += _peer_entries(peer, function, cell, workloads, reference)
+        theirs += _peer_entries(peer, cell, judge)
         watch("")
     if not theirs:
         return []
@@ -76,10 +75,17 @@ def failed(entry: Entry, error: BaseException) -> Entry:
     return Entry(replace(entry.contender, note=told(error)))
 
 
-def sample_of(result: object) -> Array:
-    """What is compared of a result: all of it, or about a million elements evenly spread."""
-    values = np.asarray(result)
-    return sample(values) if values.ndim else values
+def refused(entries: Sequence[Entry], watch: Callable[[str], None]) -> dict[Entry, Contender]:
+    """The contenders that were timed and that are refused after all: their values are ours no longer; by entry."""
+    found = {}
+    for entry in entries:
+        if entry.arm and entry.again:
+            watch(entry.contender.provider)
+            contender = entry.again()
+            watch("")
+            if contender:
+                found[entry] = contender
+    return found
 
 
 def _ours(function: Function, cell: Cell, workload: Workload) -> Callable[..., object]:
@@ -99,56 +105,101 @@ def _request(function: Function, cell: Cell, workload: Workload) -> Request:
     return Request(function.name, cell.pass_, function.declaration.defaults, workload.arrays)
 
 
-def _peer_entries(
-    peer: Peer, function: Function, cell: Cell, workloads: Sequence[Workload], reference: Array
-) -> Iterator[Entry]:
-    requests = [_request(function, cell, w) for w in workloads]
+class _Judge:
+    """What a peer's calls are held against: our values, and the inputs as they were."""
+
+    def __init__(self, function: Function, cell: Cell, workloads: Sequence[Workload]) -> None:
+        self._function, self._cell = function, cell
+        self.requests = [_request(function, cell, w) for w in workloads]
+        self._inputs = Inputs([r.operands for r in self.requests])
+        self._reference = np.asarray(_ours(function, cell, workloads[0])())
+        self._kinks: list[Array | None] = []
+
+    def verdict(self, peer: Peer, contender: Contender, values: Array) -> Contender:
+        """The contender with its error, as a mismatch where that is more than rounding explains."""
+        error, notes = difference(values, self._reference), [contender.note]
+        allowed = tolerance(self._function, self._cell)
+        if not error <= allowed and (kinks := self._at_kinks()) is not None:
+            elsewhere = difference(values, self._reference, kinks)
+            if elsewhere <= allowed:
+                error = elsewhere
+                notes.append(
+                    f"takes another slope at kinks, where {counted(int(kinks.sum()), 'element')} lie"
+                )
+        reason = peer.coarse.get((self._function.name, self._cell.dtype))
+        if reason and allowed < error <= EXPLAINED[self._cell.dtype]:
+            notes.append(f"{reason}: its values differ by {error:.2g} of the largest one")
+        elif not error <= allowed:
+            note = f"its values differ by {error:.2g} of the largest one"
+            return replace(contender, error=_finite(error), mismatch=True, note=note)
+        return replace(contender, error=error, note="; ".join(filter(None, notes)))
+
+    def restored(self) -> bool:
+        """Whether the inputs had been changed; they are as before."""
+        return self._inputs.restored()
+
+    def again(self, peer: Peer, contender: Contender, prepared: Prepared) -> Contender | None:
+        """The contender refused, where after its rounds it is not what it was before."""
+        self.restored()
+        try:
+            found = self.verdict(peer, contender, np.asarray(prepared.result()))
+        except BaseException as error:
+            found = replace(contender, mismatch=True, note=told(error))
+        if self.restored():
+            return changing(contender)
+        return replace(found, note=f"after its rounds: {found.note}") if found.mismatch else None
+
+    def _at_kinks(self) -> Array | None:
+        if not self._kinks:
+            self._kinks.append(at_kinks(self._function, self._cell, self.requests[0].arrays))
+        return self._kinks[0]
+
+
+def changing(contender: Contender) -> Contender:
+    """The contender refused for what it does to its inputs."""
+    return replace(contender, error=None, mismatch=True, note="changes its input")
+
+
+def _peer_entries(peer: Peer, cell: Cell, judge: _Judge) -> Iterator[Entry]:
     notes = set[str]()
     for out in (False, True):
         contender = Contender(peer.name, not out)
         try:
-            entry = _peer_entry(peer, contender, cell, [replace(r, out=out) for r in requests], reference)
-        except Exception as error:  # whatever another library raises is its own cell's matter
+            entry = _peer_entry(peer, contender, cell, judge, out)
+        # Whatever another library raises is its own cell's matter, sys.exit() too. Ctrl-C never comes here: the
+        # process in which peers run ignores it.
+        except BaseException as error:
             entry = Entry(replace(contender, note=told(error)))
+        if judge.restored():
+            entry = Entry(changing(contender))
         # One reason why neither kind of call was timed is told once.
         if entry is not None and (entry.arm or entry.contender.note not in notes):
             notes.add(entry.contender.note)
             yield entry
 
 
-def _peer_entry(
-    peer: Peer, contender: Contender, cell: Cell, requests: Sequence[Request], reference: Array
-) -> Entry | None:
+def _peer_entry(peer: Peer, contender: Contender, cell: Cell, judge: _Judge, out: bool) -> Entry | None:
     threads = peer.set_threads(cell.threads)
-    prepared = [p for p in map(peer.prepare, requests) if p is not None]
+    prepared = [p for r in judge.requests if (p := peer.prepare(replace(r, out=out))) is not None]
     if not prepared:
         return None
     if threads != cell.threads:
         return Entry(replace(contender, note=f"uses {counted(threads, 'thread')}"))
     first = prepared[0]
-    contender = replace(contender, note=first.note, compile_s=round(first.compile_s, 3))
-    values = np.asarray(first.result())
-    if values.dtype != requests[0].dtype:
-        return Entry(replace(contender, note=f"gives {values.dtype} for {requests[0].dtype}"))
-    error = difference(sample_of(values), reference)
-    if not error <= EXPLAINED[cell.dtype]:
-        note = f"its values differ by {error:.2g} of the largest one"
-        return Entry(replace(contender, error=_finite(error), mismatch=True, note=note))
-    arm = Arm(contender.label, [p.call for p in prepared], settles_s=settling(peer.settles_s, cell.threads))
-    return Entry(replace(contender, error=error), arm)
-
-
-def difference(values: Array, reference: Array) -> float:
-    """The largest difference as a part of the largest reference value; infinite for another shape, NaN or infinity."""
-    if values.shape != reference.shape:
-        return float("inf")
-    got, expected = values.astype(np.float64), reference.astype(np.float64)
-    finite = np.isfinite(expected)
-    if not np.array_equal(got[~finite], expected[~finite], equal_nan=True):
-        return float("inf")
-    largest = np.max(np.abs(expected[finite]), initial=0.0)
-    apart = np.max(np.abs(got[finite] - expected[finite]), initial=0.0)
-    return float(apart / largest) if largest else float(apart)
+    begun = replace(contender, note=first.note, compile_s=round(first.compile_s, 3))
+    values, dtype = np.asarray(first.result()), judge.requests[0].dtype
+    if values.dtype != dtype:
+        return Entry(replace(contender, note=f"gives {values.dtype} for {dtype}"))
+    found = judge.verdict(peer, begun, values)
+    if found.mismatch:
+        return Entry(found)
+    arm = Arm(
+        contender.label,
+        [p.call for p in prepared],
+        settles_s=settling(peer.settles_s, cell.threads),
+        foreign=True,
+    )
+    return Entry(found, arm, partial(judge.again, peer, begun, first))
 
 
 def _finite(error: float) -> float | None:

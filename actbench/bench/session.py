@@ -16,7 +16,7 @@ from actbench.bench import statistics
 from actbench.bench.ceiling import Ceiling
 from actbench.bench.clock import Arm, ArmError, Timer, Timing, interleave, settling
 from actbench.bench.config import Config
-from actbench.bench.contenders import Entry, enter, failed
+from actbench.bench.contenders import Entry, enter, failed, refused
 from actbench.bench.machine import UNKNOWN_CACHE, Machine, available_memory, this_machine
 from actbench.bench.plan import Cell, Function
 from actbench.bench.roofline import roofs
@@ -69,9 +69,12 @@ def no_watch(provider: str) -> None:
 
 
 def memory_of(cell: Cell, function: Function, machine: Machine, peers: int) -> int:
-    """The bytes that a cell allocates: its buffers, as many for the ceiling and each peer, all sets if cold."""
+    """The bytes that a cell allocates: its buffers, as many for the ceiling and each peer, all sets if cold.
+
+    Beside peers once more: our values and the inputs are kept, to compare with.
+    """
     one = function.workload_bytes(cell.pass_, cell.dtype, cell.size)
-    return (2 + peers) * one * _sets(cell, one, machine)
+    return (2 + peers + bool(peers)) * one * _sets(cell, one, machine)
 
 
 def _sets(cell: Cell, size: int, machine: Machine) -> int:
@@ -109,7 +112,7 @@ class Session:
         self.watch(name)
         try:
             return peer.describe(min(self.config.threads))
-        except Exception as error:
+        except BaseException as error:  # sys.exit() too is a peer's own matter
             return Description.of_fault(f"it does not work: {told(error)}")
         finally:
             self.watch("")
@@ -201,6 +204,9 @@ class Session:
             return self._race(cell, arms, left, allowance_ns - (self.timer() - begun))
         finally:
             self.watch("")
+        if out := refused([*timed.values()], self.watch):
+            left = [Entry(out[e]) if e in out else e for e in entries]
+            return self._race(cell, arms, left, allowance_ns - (self.timer() - begun))
         found = dict(zip(racing, timings, strict=True))
         return timings[: len(arms)], tuple(
             replace(e.contender, samples_ns=found[e.arm].samples_ns, loops=found[e.arm].loops)

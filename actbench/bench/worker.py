@@ -261,15 +261,17 @@ def _serve(pipe: Connection, setup: Setup, turns: Any, name: Any) -> None:
             method, arguments = pipe.recv()
             try:
                 answer = False, getattr(session, method)(*arguments)
-            except Exception as error:
+            except BaseException as error:
                 answer = True, _portable(error)
             pipe.send(answer)
 
 
-def _portable(error: Exception) -> Exception:
-    """The exception, or one that says the same where it does not get through a pipe."""
+def _portable(error: BaseException) -> Exception:
+    """The exception, or one that says the same where it does not get through a pipe, or would end the parent."""
     try:
-        pickle.loads(pickle.dumps(error))
+        if isinstance(error, Exception):
+            pickle.loads(pickle.dumps(error))
+            return error
     except Exception:
-        return RuntimeError(f"{type(error).__name__}: {error}")
-    return error
+        pass
+    return RuntimeError(f"{type(error).__name__}: {error}")

@@ -114,6 +114,8 @@ class Peer(ABC):
     """What pip installs it with: ``actbench[extra]``."""
     notes: ClassVar[Mapping[str, str]] = {}
     """Where a call differs from ours, by our function's name."""
+    coarse: ClassVar[Mapping[tuple[str, str], str]] = {}
+    """Why a call is less exact than its dtype, by our function's name and the dtype: what is told beside its size."""
     settles_s: ClassVar[float] = 0.0
     """How long its idle threads keep their cores busy after a call."""
     _kept: tuple[object, Any] | None = None

@@ -65,6 +65,7 @@ class OnnxRuntime(Peer):
     packages = ("onnxruntime", "onnx")
     extra = "onnx"
     notes: ClassVar = {"rrelu": "LeakyRelu with the mean slope"}
+    coarse: ClassVar = {("gelu_tanh", "float64"): "holds the constants of Gelu in float32"}
     # ONNX Runtime turns its 1000 us into a number of pauses: they took 2.2 ms of CPU time after a call, 2.7 at most.
     settles_s = 0.005
 

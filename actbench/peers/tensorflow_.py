@@ -175,6 +175,11 @@ class Keras(Peer):
         "ctc_with_logits": "tf.nn.ctc_loss of sparse labels",
     }
 
+    coarse: ClassVar = {
+        (name, "float64"): "holds its constants in float32"
+        for name in ("gelu", "gelu_tanh", "leaky_relu", "rrelu")
+    }
+
     def _describe(self) -> Description:
         tf, keras = _imported()
         build = f"{tf.version.COMPILER_VERSION}, {tf.version.GIT_VERSION}"

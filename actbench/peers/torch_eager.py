@@ -317,6 +317,7 @@ class Torch(Peer):
     packages = ("torch",)
     extra = "torch"
     notes: ClassVar = NOTES
+    coarse: ClassVar = {("hardsigmoid", "float64"): "holds 1/6 in float32"}
     # libgomp's idle threads spin 300 000 times, some 13 ms at 140 cycles a pause.
     settles_s = 0.015
 

@@ -80,7 +80,9 @@ class FakeFunction:
     measured: list[int] = field(default_factory=list)  # sizes of the workloads made
     broken: Exception | None = None
     on_call: Callable[[], None] = lambda: None
-    declaration: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(defaults={}))
+    declaration: SimpleNamespace = field(
+        default_factory=lambda: SimpleNamespace(defaults={}, template="elementwise", kinks=())
+    )
 
     def __call__(self, x: np.ndarray, out: np.ndarray | None = None, threads: int = 1) -> np.ndarray:
         self.clock.work(EMPTY_NS + 2 * self.ns * x.size)
@@ -126,8 +128,12 @@ class FakePeer(Peer):
     threads: int = 1
     dtype: str | None = None
     writes: bool = False  # whether it takes out= too
-    refuses: Exception | None = None
+    refuses: BaseException | None = None
     fails_after: float = inf  # calls
+    failure: BaseException = field(default_factory=lambda: MemoryError("no more"))
+    spoilt: slice = field(default_factory=lambda: slice(0))  # elements that are 10 % too large
+    spoils_after: float = -1  # calls
+    writes_input_after: float = inf  # calls
     calls: int = 0
     name = "fake"
     packages = ()
@@ -152,12 +158,20 @@ class FakePeer(Peer):
         def call() -> None:
             self.calls += 1
             if self.calls > self.fails_after:
-                raise MemoryError("no more")
+                raise self.failure
+            if self.calls > self.writes_input_after:
+                x[-1] += 1
             self.clock.work(body * x.size)
 
-        return Prepared(
-            call, lambda: np.full(x.shape, self.value, self.dtype or x.dtype), not request.out, "a note"
-        )
+        def result() -> np.ndarray:
+            if self.calls >= self.writes_input_after:
+                x[-1] += 1
+            y = np.full(x.shape, self.value, self.dtype or x.dtype)
+            if self.calls > self.spoils_after:
+                y[self.spoilt] *= 1.1
+            return y
+
+        return Prepared(call, result, not request.out, "a note")
 
 
 class Bench:

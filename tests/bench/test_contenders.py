@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from fakes import EMPTY_NS, Bench, Clock, FakeFunction, FakePeer
 
+import actbench.kernels
 from actbench.bench import runner
+from actbench.bench.agreement import at_kinks
 from actbench.bench.comparison import closest
 from actbench.bench.config import Config
 from actbench.bench.contenders import difference, enter
@@ -18,6 +20,7 @@ from actbench.bench.run import Contender, Run, load_run
 from actbench.bench.session import LostError, no_watch
 from actbench.catalog.errors import UsageError
 from actbench.kernels import threads as pool
+from actbench.kernels.workload import Workload
 from actbench.peers.base import Description, DifferentFunctionError
 
 
@@ -70,8 +73,20 @@ def test_the_ratio_is_that_of_calls_of_one_kind(bench: Bench) -> None:
         ({"refuses": DifferentFunctionError("it has no slope")}, "it has no slope"),
         ({"refuses": ZeroDivisionError("by\nzero")}, "ZeroDivisionError: by zero"),
         ({"fails_after": 20}, "MemoryError: no more"),
+        ({"refuses": SystemExit(3)}, "SystemExit: 3"),
+        ({"fails_after": 20, "failure": KeyboardInterrupt()}, "KeyboardInterrupt:"),
+        ({"fails_after": 20, "failure": SystemExit("bye")}, "SystemExit: bye"),
+        ({"spoilt": slice(1, None, 2)}, "its values differ by 0.1 of the largest one"),
+        ({"spoilt": slice(-1, None)}, "its values differ by 0.1 of the largest one"),
+        (
+            {"spoilt": slice(-1, None), "spoils_after": 5},
+            "after its rounds: its values differ by 0.1 of the largest one",
+        ),
     ],
-    ids=["other values", "nan", "other dtype", "other threads", "other function", "raises", "raises later"],
+    ids=[
+        *("other values", "nan", "other dtype", "other threads", "other function", "raises", "raises later"),
+        *("leaves", "is interrupted later", "leaves later", "odd elements", "tail", "tail later"),
+    ],
 )
 def test_what_cannot_be_compared_is_not_timed_and_says_why(bench: Bench, changes: dict, note: str) -> None:
     good, bad = FakePeer(bench.clock), FakePeer(bench.clock, **changes)
@@ -86,9 +101,82 @@ def test_what_cannot_be_compared_is_not_timed_and_says_why(bench: Bench, changes
 
 
 def test_a_difference_that_rounding_explains_is_recorded(bench: Bench) -> None:
-    (peer,) = theirs(raced(bench, FakePeer(bench.clock, value=1.0001)))
+    (peer,) = theirs(raced(bench, FakePeer(bench.clock, value=1.000002)))
     assert peer.samples_ns
-    assert peer.error == pytest.approx(1e-4, rel=1e-2)
+    assert peer.error == pytest.approx(2e-6, rel=5e-2)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "apart"),
+    [
+        ("float32", 5e-5),  # gelu_tanh in the place of gelu
+        ("float32", 2.0**-12),  # float16 arithmetic
+        ("float64", 2.0**-25),  # float32 arithmetic
+    ],
+)
+def test_another_function_and_another_arithmetic_are_a_mismatch(
+    bench: Bench, dtype: str, apart: float
+) -> None:
+    bench.config = bench.config.model_copy(update={"dtypes": (dtype,)})
+    (peer,) = theirs(raced(bench, FakePeer(bench.clock, value=1 + apart)))
+    assert (peer.mismatch, peer.samples_ns) == (True, ())
+
+
+def test_a_peer_that_says_why_it_errs_is_timed_and_the_error_told(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.config = bench.config.model_copy(update={"dtypes": ("float64",)})
+    monkeypatch.setattr(FakePeer, "coarse", {("f", "float64"): "holds a constant in float32"})
+    (peer,) = theirs(raced(bench, FakePeer(bench.clock, value=1 + 1e-8)))
+    assert peer.samples_ns
+    assert peer.note == "a note; holds a constant in float32: its values differ by 1e-08 of the largest one"
+    (peer,) = theirs(raced(bench, FakePeer(bench.clock, value=1 + 1e-6)))
+    assert peer.mismatch
+
+
+@pytest.mark.parametrize("after", [0, 5], ids=["at once", "later"])
+def test_a_peer_that_writes_to_its_input_is_refused_and_costs_no_other(bench: Bench, after: int) -> None:
+    seen: list[np.ndarray] = []
+    bad, good = FakePeer(bench.clock, writes_input_after=after), FakePeer(bench.clock)
+    bad.name = "bad"
+    make = bench.functions["f"].workload
+
+    def workload(*given: object, **more: object) -> Workload:
+        seen.append((made := make(*given, **more)).arrays["x"])  # type: ignore[arg-type]
+        return made
+
+    bench.functions["f"].workload = workload  # type: ignore[method-assign,assignment]
+    refused, timed = theirs(raced(bench, bad, good))
+    assert (refused.mismatch, refused.note, refused.samples_ns) == (True, "changes its input", ())
+    assert timed.samples_ns
+    assert not any(x.any() for x in seen), "the inputs are as they were"
+
+
+@pytest.mark.parametrize("name", ["hardtanh", "mae", "hinge", "maxout"])
+def test_where_slopes_are_a_convention_any_of_them_will_do(name: str) -> None:
+    f = actbench.kernels.function(name)
+    cell = Cell(name, "backward", "float32", 2000)
+    arrays = dict(f.workload("backward", "float32", 2000).arrays)
+    x, target = arrays.get("x", arrays.get("pred")), arrays.get("target", np.ones(1))
+    assert at_kinks(f, cell, arrays) is None
+    x.reshape(-1)[:2] = {"hardtanh": 1, "mae": target[:2], "hinge": 1 / target[:2], "maxout": x.flat[0]}[name]
+    found = at_kinks(f, cell, arrays)
+    assert found is not None
+    assert np.flatnonzero(found).tolist() == [0, 1]
+    reference = np.ones(x.shape)
+    assert difference(np.where(found, 0, reference), reference, found) == 0
+    assert difference(np.where(found, np.nan, reference), reference, found) != 0
+    assert at_kinks(f, replace(cell, pass_="forward"), arrays) is None
+
+
+def test_values_that_are_compared_in_parts_are_compared_as_one() -> None:
+    reference = np.ones(2**20 + 3, np.float32)
+    for place in (0, 2**20 - 1, 2**20, -1):
+        values = reference.copy()
+        values[place] = 3
+        assert difference(values, reference) == 2
+        values[place] = np.nan
+        assert np.isnan(difference(values, reference))
 
 
 def test_without_a_peer_that_has_the_function_ours_is_not_timed_either(bench: Bench) -> None:
@@ -180,7 +268,7 @@ def test_whose_turn_it_is_is_told(bench: Bench) -> None:
     session.measure(bench.plan().cells[0], inf)
     assert told[:2] == ["fake", ""], "compared first"
     assert set(told) == {"fake", ""}
-    assert told.count("fake") == 1 + 1 + 12, "comparison, warm-up, rounds"
+    assert told.count("fake") == 1 + 1 + 12 + 1, "comparison, warm-up, rounds, comparison"
     assert told[-1] == ""
 
 
