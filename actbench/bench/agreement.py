@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actbench.bench.plan import Cell, Function
+from actbench.catalog.declaration import NUMERIC, Kink
+from actbench.catalog.formula import Formula
 
 Array = NDArray[Any]
 # The most, as a part of the largest value, that another rounding makes of an honest call: what the installed
@@ -79,7 +81,7 @@ def at_kinks(function: Function, cell: Cell, arrays: Mapping[str, Array]) -> Arr
         where = np.broadcast_to(tied, groups.shape).reshape(arrays["x"].shape)
     for kink in declaration.kinks:
         if "x" in arrays:
-            found = arrays["x"] == arrays["x"].dtype.type(kink.evaluate(values)[0])
+            found = arrays["x"] == arrays["x"].dtype.type(_place(kink, values))
         elif kink.at == "target":
             found = arrays["pred"] == arrays["target"]
         else:
@@ -88,10 +90,15 @@ def at_kinks(function: Function, cell: Cell, arrays: Mapping[str, Array]) -> Arr
                 continue
             found = np.zeros(arrays["pred"].shape, bool)
             for member in members:
-                place = kink.evaluate(values | {"target": float(member)})[0]
+                place = _place(kink, values | {"target": float(member)})
                 found |= (arrays["target"] == member) & (arrays["pred"] == arrays["pred"].dtype.type(place))
         where = found if where is None else where | found
     return where if where is not None and where.any() else None
+
+
+def _place(kink: Kink, values: Mapping[str, Any]) -> float:
+    # Its slopes may be in terms of what only follows from the parameters.
+    return float(Formula(kink.at).evaluate({"inf": np.inf, **values}, NUMERIC))
 
 
 @dataclass(frozen=True)

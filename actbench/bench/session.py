@@ -108,7 +108,9 @@ class Session:
 
     def describe(self, name: str) -> Description:
         """What a peer says of itself; one that raises is described by that."""
-        (peer,) = (p for p in self.peers if p.name == name)
+        peer = next((p for p in self.peers if p.name == name), None)
+        if peer is None:
+            return Description.of_fault("it cannot be loaded in the process that measures")
         self.watch(name)
         try:
             return peer.describe(min(self.config.threads))

@@ -59,7 +59,7 @@ class Setup:
         data = mapped(self.source.path) if self.source else None
         return Session(
             self.config,
-            peers=chosen(self.peers),
+            peers=chosen(self.peers, note=lambda line: None),  # the parent has told
             source=self.source,
             data=data,
             declared_in=self.declared_in,

@@ -79,7 +79,7 @@ def audit(
     if resume and not exhaustive:
         raise UsageError("--resume goes with --exhaustive")
     oracle.library()  # before seconds go into compiling what nothing could judge
-    others = peers.chosen(names_of_peers)
+    others = peers.chosen(names_of_peers, lambda line: tell(f"left out: {line}", quiet))
     functions = [kernels.bind(d) for d in chosen(names or [], every, None, files or [])]
     cases = _cases(functions, param or [], pass_, dtype or ("float32" if others else None))
     folder = output or (_FOLDER if exhaustive else None)

@@ -130,6 +130,7 @@ def bench(
     from actbench.catalog.errors import InfeasibleError, UsageError
     from actbench.kernels import bind
     from actbench.peers import chosen as chosen_peers
+    from actbench.peers.base import PASSES
 
     exports = parse_exports(export, also=as_json)
     kept = None if save is None else regression.baseline(save)
@@ -160,10 +161,12 @@ def bench(
     plan = expand([bind(d) for d in declarations], resolved, synthetic=source is None)
     setup = Setup(
         resolved,
-        tuple(peer.name for peer in chosen_peers(resolved.against)),
+        tuple(p.name for p in chosen_peers(resolved.against, lambda line: tell(f"left out: {line}", quiet))),
         source,
         tuple(str(path) for path in files or []),
     )
+    if setup.peers and not any(cell.pass_ in PASSES for cell in plan.cells):
+        tell(f"peers have {' and '.join(PASSES)} alone: nothing is compared", quiet)
     folder: Path | None = None
     try:
         with bars(quiet, "compile", "measure") as shown, measuring(setup, shown.note) as session:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -46,6 +48,21 @@ class Crashing(Good):
 class Leaving(Good):
     name = "leaving"
     vice = staticmethod(lambda: os._exit(3))
+
+
+class Quitting(Good):
+    name = "quitting"
+    vice = staticmethod(lambda: sys.exit(1))
+
+
+class Gone(Good):
+    """Is there in the parent alone."""
+
+    name = "gone"
+
+    def __init__(self) -> None:
+        if multiprocessing.parent_process() is not None:
+            raise ImportError("no such library")
 
 
 class Hanging(Good):

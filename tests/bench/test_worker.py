@@ -108,6 +108,24 @@ def test_a_peer_that_fails_again_and_again_is_left_out() -> None:
     ]
 
 
+def test_a_peer_that_cannot_be_loaded_there_takes_no_part() -> None:
+    isolated, _ = bench("gone", "good")
+    with isolated:
+        described = isolated.descriptions()
+        assert standing(isolated.measure(cell(), inf)) == {"good": "timed"}
+    assert described["gone"].fault == "it cannot be loaded in the process that measures"
+
+
+def test_a_peer_that_leaves_by_an_exception_is_out_of_its_cell_alone() -> None:
+    isolated, told = bench("quitting", "good")
+    with isolated:
+        isolated.descriptions()
+        hit, next_one = isolated.measure(cell(), inf), isolated.measure(cell(2000), inf)
+    assert standing(hit) == {"quitting": "SystemExit: 1", "good": "timed"}
+    assert standing(next_one) == {"quitting": "timed", "good": "timed"}
+    assert told == []
+
+
 def test_a_peer_that_does_not_survive_its_description_takes_no_part() -> None:
     isolated, _ = bench("mute", "good")
     with isolated:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import EntryPoint
@@ -131,6 +131,93 @@ def test_auto_takes_what_is_installed() -> None:
 def test_a_named_peer_that_is_missing_is_one_line() -> None:
     with pytest.raises(UsageError, match=r"^absent is not installed: pip install 'actbench\[doubler\]'$"):
         registry.chosen(["numpy", "absent"])
+
+
+@pytest.mark.usefixtures("plugged")
+def test_a_named_peer_that_is_missing_is_left_out_where_another_is_there() -> None:
+    told: list[str] = []
+    assert [p.name for p in registry.chosen(["absent", "numpy"], told.append)] == ["numpy"]
+    assert told == ["absent is not installed: pip install 'actbench[doubler]'"]
+    with pytest.raises(UsageError, match=r"^absent is not installed: pip install 'actbench\[doubler\]'$"):
+        registry.chosen(["absent"], told.append)
+    with pytest.raises(UsageError, match="unknown peer"):
+        registry.chosen(["numpy", "nobody"], told.append)
+
+
+PLUG_INS = {
+    "raising": "raise ZeroDivisionError('by\\nzero')",
+    "leaving": "print('on my way'); import sys; sys.exit(3)",
+    "abstract": "from actbench.peers.base import Peer as P\nclass Mine(P): name = 'abstract'",
+    "failing": "from {here} import Doubler\nclass Mine(Doubler):\n def __init__(self): raise OSError('no room')",
+    "foreign": "class Mine: name = 'foreign'",
+    "nameless": "from {here} import Doubler\nclass Mine(Doubler): name = None",
+    "torch": "raise RuntimeError('is never loaded')",
+    "other": "from {here} import Doubler\nclass Mine(Doubler): name = 'numpy'",
+    "loud": (
+        "import os; print('loud'); os.write(1, b'louder')\n"
+        "from {here} import Doubler\nclass Mine(Doubler): name = 'loud'"
+    ),
+}
+FAULTS = {
+    "raising": "ZeroDivisionError: by zero",
+    "leaving": "SystemExit: 3",
+    "abstract": "TypeError: Can't instantiate abstract class",
+    "failing": "OSError: no room",
+    "foreign": "it is not derived from actbench.peers.base.Peer",
+    "nameless": "it has no name",
+    "torch": "'torch' is a name of actbench's own: give it another",
+    "other": "'numpy' is a name of actbench's own: give it another",
+}
+
+
+@pytest.fixture
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A distribution of plug-ins of which all but one are broken."""
+    for name, text in PLUG_INS.items():
+        (tmp_path / f"plug_in_{name}.py").write_text(text.format(here=__name__))
+    points = [EntryPoint(n, f"plug_in_{n}:Mine", registry.ENTRY_POINTS) for n in PLUG_INS]
+    monkeypatch.setattr(registry, "entry_points", lambda group: points)
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
+    monkeypatch.syspath_prepend(tmp_path)
+    clear = registry.peers.cache_clear, registry._plug_in.cache_clear
+    for each in clear:
+        each()
+    yield
+    for each in clear:
+        each()
+    for name in PLUG_INS:
+        sys.modules.pop(f"plug_in_{name}", None)
+
+
+@pytest.mark.usefixtures("broken")
+def test_what_is_not_asked_for_is_not_loaded() -> None:
+    assert [p.name for p in registry.chosen(["torch", "numpy"], [].append)][-1] == "numpy"
+    assert not any(f"plug_in_{name}" in sys.modules for name in PLUG_INS)
+
+
+@pytest.mark.usefixtures("broken")
+@pytest.mark.parametrize("name", [name for name in FAULTS if name != "torch"])
+def test_a_broken_plug_in_is_one_line_and_the_others_go_on(name: str) -> None:
+    told: list[str] = []
+    assert [p.name for p in registry.chosen([name, "numpy"], told.append)] == ["numpy"]
+    (line,) = told
+    assert line.startswith(f"the peer {name!r} (plug_in_{name}:Mine) cannot be loaded: {FAULTS[name]}")
+    assert "\n" not in line
+    with pytest.raises(UsageError, match="cannot be loaded"):
+        registry.chosen([name], told.append)
+
+
+@pytest.mark.usefixtures("broken")
+def test_auto_leaves_broken_plug_ins_out_with_a_line_each(capfd: pytest.CaptureFixture[str]) -> None:
+    told: list[str] = []
+    found = [p.name for p in registry.chosen(["auto"], told.append)]
+    assert {"numpy", "loud"} <= set(found)
+    assert len(told) == len(FAULTS)
+    assert all(any(fault in line for line in told) for fault in FAULTS.values())
+    printed = capfd.readouterr()
+    assert printed.out == "", "stdout is for data"
+    assert all(word in printed.err for word in ("on my way", "loud", "louder"))
+    assert registry.peers()["numpy"] is registry.chosen(["numpy"])[0]
 
 
 @pytest.mark.parametrize(
