@@ -182,9 +182,10 @@ def _peer_entry(peer: Peer, contender: Contender, cell: Cell, judge: _Judge, out
     prepared = [p for r in judge.requests if (p := peer.prepare(replace(r, out=out))) is not None]
     if not prepared:
         return None
+    first = prepared[0]
+    threads = threads if first.threads is None else first.threads
     if threads != cell.threads:
         return Entry(replace(contender, note=f"uses {counted(threads, 'thread')}"))
-    first = prepared[0]
     begun = replace(contender, note=first.note, compile_s=round(first.compile_s, 3))
     values, dtype = np.asarray(first.result()), judge.requests[0].dtype
     if values.dtype != dtype:

@@ -126,11 +126,13 @@ def bench(
     from actbench.bench.config import resolve
     from actbench.bench.plan import expand
     from actbench.bench.run import Store, save_run
+    from actbench.bench.system import usable_cpus
     from actbench.bench.worker import Setup, measuring
     from actbench.catalog.errors import InfeasibleError, UsageError
     from actbench.kernels import bind
     from actbench.peers import chosen as chosen_peers
     from actbench.peers.base import PASSES
+    from actbench.wording import counted
 
     exports = parse_exports(export, also=as_json)
     kept = None if save is None else regression.baseline(save)
@@ -167,6 +169,9 @@ def bench(
     )
     if setup.peers and not any(cell.pass_ in PASSES for cell in plan.cells):
         tell(f"peers have {' and '.join(PASSES)} alone: nothing is compared", quiet)
+    cpus, most = len(usable_cpus()), max(cell.threads for cell in plan.cells)
+    if 0 < cpus < most:
+        tell(f"{most} threads take turns on the {counted(cpus, 'CPU')} that this process may use", quiet)
     folder: Path | None = None
     try:
         with bars(quiet, "compile", "measure") as shown, measuring(setup, shown.note) as session:

@@ -67,6 +67,8 @@ class Prepared:
     allocates: bool = True
     note: str = ""
     compile_s: float = 0.0
+    threads: int | None = None
+    """How many the call uses, where that is not what the library was set to."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,8 @@ class Peer(ABC):
     """What must be installed, by the names under which it is imported."""
     extra: ClassVar[str]
     """What pip installs it with: ``actbench[extra]``."""
-    notes: ClassVar[Mapping[str, str]] = {}
-    """Where a call differs from ours, by our function's name."""
+    notes: ClassVar[Mapping[str | tuple[str, str], str]] = {}
+    """Where a call differs from ours, by our function's name, or by that and the pass."""
     coarse: ClassVar[Mapping[tuple[str, str], str]] = {}
     """Why a call is less exact than its dtype, by our function's name and the dtype: what is told beside its size."""
     settles_s: ClassVar[float] = 0.0
@@ -158,6 +160,11 @@ class Peer(ABC):
         """
         entry = self.tables.of(request).get(request.function)
         return None if entry is None else self._bind(request, entry(request.params))
+
+    def note(self, request: Request) -> str:
+        """Where the call for a request differs from ours."""
+        keys = request.function, (request.function, request.pass_)
+        return "; ".join(self.notes[key] for key in keys if key in self.notes)
 
     @cached_property
     def tables(self) -> Tables:

@@ -151,5 +151,5 @@ class JaxJit(Peer):
         def call() -> Any:
             return compiled(*operands).block_until_ready()
 
-        note = self.notes.get(request.function, "")
+        note = self.note(request)
         return Prepared(call, lambda: np.asarray(call()), note=note, compile_s=seconds)

@@ -104,7 +104,8 @@ class NumExpr(Peer):
             call = partial(call, out=np.empty_like(request.operands[0]))
         if divisor:
             call = partial(_quotient, call, divisor[0](request.operands[0]))
-        return Prepared(call, lambda: np.asarray(call()), not request.out)
+        # A sum runs in one thread, whatever there are: of 2^24 with two of them it took 1.00 s of CPU time a second.
+        return Prepared(call, lambda: np.asarray(call()), not request.out, threads=1 if divisor else None)
 
 
 def _quotient(total: Any, count: int) -> Any:

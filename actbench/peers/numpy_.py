@@ -1,8 +1,8 @@
-"""NumPy: the plain expression that the formula suggests."""
+"""NumPy: the formula, as one writes it who knows which of NumPy's operations are fast."""
 
 from __future__ import annotations
 
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,20 @@ def _celu(x: Array, alpha: float) -> Array:
 
 
 def _leaky(x: Array, slope: float) -> Array:
-    return np.where(x > 0, x, slope * x)
+    # Over 2^20 float32 0.2 ms, and with where 4.0.
+    return np.maximum(x, slope * x) if 0 <= slope <= 1 else np.where(x > 0, x, slope * x)
+
+
+def _gelu_tanh(x: Array) -> Array:
+    # Of 2^20 float32 x**3 takes 46 ms, x * x * x 0.2.
+    y: Array = x / 2 * (1 + np.tanh(_GELU_TANH[0] * (x + _GELU_TANH[1] * (x * x * x))))
+    return y
+
+
+def _maxout(x: Array, k: int) -> Array:
+    # Over pairs of 2^20 float32 0.24 ms, and by the maximum over an axis of two 14.
+    largest: Array = reduce(np.maximum, (x[..., i::k] for i in range(k)))
+    return largest
 
 
 def _huber(e: Array, delta: float) -> Array:
@@ -66,10 +79,10 @@ FORWARD: Table = {
     "softplus": lambda p: lambda x: np.logaddexp(0, p["beta"] * x) / p["beta"],
     "logsigmoid": lambda p: lambda x: -np.logaddexp(0, -x),
     "mish": lambda p: lambda x: x * np.tanh(np.log1p(np.exp(x))),
-    "gelu_tanh": lambda p: lambda x: x / 2 * (1 + np.tanh(_GELU_TANH[0] * (x + _GELU_TANH[1] * x**3))),
+    "gelu_tanh": lambda p: _gelu_tanh,
     "softmax": lambda p: _softmax,
     "log_softmax": lambda p: _log_softmax,
-    "maxout": lambda p: lambda x: x.reshape(*x.shape[:-1], -1, p["k"]).max(-1),
+    "maxout": lambda p: partial(_maxout, k=p["k"]),
     "mse": lambda p: lambda y, t: ((y - t) ** 2).mean(),
     "half_squared_error": lambda p: lambda y, t: ((y - t) ** 2).sum() / 2,
     "quadratic_cost": lambda p: lambda y, t: ((y - t) ** 2).sum() / (2 * y.shape[0]),
@@ -103,7 +116,7 @@ class OneThread(Peer):
         call = partial(body, *request.operands)
         if request.out:
             call = partial(call, out=np.empty_like(request.operands[-1]))
-        note = self.notes.get(request.function, "")
+        note = self.note(request)
         return Prepared(call, lambda: np.asarray(call()), not request.out, note)
 
 

@@ -115,7 +115,7 @@ class OnnxRuntime(Peer):
             session.run_with_iobinding(binding)
             return buffers[-1]
 
-        return Prepared(call, call, allocates=False, note=self.notes.get(request.function, ""))
+        return Prepared(call, call, allocates=False, note=self.note(request))
 
     def _session(self, node: str, attributes: Any, operands: Any, dtype: str) -> Any:
         import onnxruntime

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar
 
@@ -19,11 +21,17 @@ from actbench.peers.base import (
     Tables,
 )
 
-NOTES = {
+_LOSSES_BY_AUTOGRAD = (
+    *("half_squared_error", "quadratic_cost", "mae", "mape", "quantile"),
+    *("hinge", "bce_with_logits", "cross_entropy", "ctc_with_logits"),
+)
+_AUTOGRAD = "by autograd, whose graph is made anew"
+_FROM_X = "computes its forward pass again, which autograd would have kept"
+NOTES: Mapping[str | tuple[str, str], str] = {
     "identity": "a copy: torch.nn.Identity returns its input",
     "swish": "silu, which is swish with beta 1",
     "rrelu": "evaluation: leaky_relu with the mean slope",
-    "prelu": "the backward pass gives the weight's gradient too",
+    ("prelu", "backward"): "computes the weight's gradient too",
     "bce": "clamps logarithms at -100",
     "maxout": "an expression of torch operations",
     "hinge": "an expression of torch operations",
@@ -31,11 +39,10 @@ NOTES = {
     "quantile": "an expression of torch operations",
     "half_squared_error": "mse_loss, divided",
     "quadratic_cost": "mse_loss, divided",
+    **{(name, "backward"): _FROM_X for name in ("sigmoid", "tanh", "softmax", "log_softmax", "logsigmoid")},
+    **{(name, "backward"): f"{_AUTOGRAD}: {_FROM_X}" for name in ("softsign", "maxout")},
+    **{(name, "backward"): f"{_AUTOGRAD}: computes the loss too" for name in _LOSSES_BY_AUTOGRAD},
 }
-_LOSSES_BY_AUTOGRAD = (
-    *("half_squared_error", "quadratic_cost", "mae", "mape", "quantile"),
-    *("hinge", "bce_with_logits", "cross_entropy", "ctc_with_logits"),
-)
 _SELU = 1.6732632423543772, 1.0507009873554805
 
 
@@ -66,6 +73,14 @@ def _slope(p: Params) -> float:
     return float((p["lower"] + p["upper"]) / 2)
 
 
+def _filled(shape: tuple[int, ...], value: float) -> Mapping[Any, Any]:
+    """A constant tensor for each dtype: made in a call, it would be a part of what is timed."""
+    import torch
+
+    kinds = torch.float64, torch.float32, torch.float16, torch.bfloat16
+    return {kind: torch.full(shape, value, dtype=kind) for kind in kinds}
+
+
 def _silu_of(p: Params) -> None:
     if p["beta"] != 1:
         raise DifferentFunctionError("torch: silu has no beta")
@@ -81,10 +96,12 @@ def forward() -> Table:
         return F.silu
 
     def prelu(p: Params) -> Any:
-        return lambda x: F.prelu(x, x.new_full((1,), p["weight"]))
+        weight = _filled((1,), p["weight"])
+        return lambda x: F.prelu(x, weight[x.dtype])
 
     def heaviside(p: Params) -> Any:
-        return lambda x: torch.heaviside(x, x.new_full((), p["values"]))
+        at_zero = _filled((), p["values"])
+        return lambda x: torch.heaviside(x, at_zero[x.dtype])
 
     def mape(p: Params) -> Any:
         return lambda y, t: p["scale"] * ((y - t).abs() / t.abs().clamp_min(p["eps"])).mean()
@@ -150,7 +167,19 @@ def _forward_out() -> Table:
     import torch
 
     native = torch._C._nn  # where torch.nn.functional finds them, without its check for subclasses
+
+    def swish(p: Params) -> Any:
+        _silu_of(p)
+        return native.silu
+
+    def heaviside(p: Params) -> Any:
+        at_zero = _filled((), p["values"])
+        return lambda x, out: torch.heaviside(x, at_zero[x.dtype], out=out)
+
     return {
+        "step": heaviside,
+        "swish": swish,
+        "maxout": lambda p: lambda x, out: torch.amax(x.unflatten(-1, (-1, p["k"])), -1, out=out),
         "identity": lambda p: lambda x, out: out.copy_(x),
         "relu": lambda p: partial(torch.clamp_min, min=0),
         "relu6": lambda p: partial(native.hardtanh, min_val=0, max_val=6),
@@ -236,14 +265,15 @@ def _backward(ahead: Table) -> Table:
         return aten._log_softmax_backward_data.default(g, torch.log_softmax(x, -1), -1, x.dtype)
 
     def prelu(p: Params) -> Any:
-        return lambda g, x: aten._prelu_kernel_backward.default(g, x, x.new_full((1,), p["weight"]))[0]
+        weight = _filled((1,), p["weight"])
+        return lambda g, x: aten._prelu_kernel_backward.default(g, x, weight[x.dtype])[0]
 
     def ctc(p: Params) -> Any:
         raise DifferentFunctionError(
             "torch: its gradient of ctc_loss is that of the logits, not of the log-probabilities"
         )
 
-    one, mean = torch.ones(()), 1
+    one, mean = _filled((), 1.0), 1
     return {
         "identity": lambda p: lambda g, x: g.clone(),
         "relu": lambda p: lambda g, x: aten.threshold_backward.default(g, x, 0),
@@ -268,12 +298,12 @@ def _backward(ahead: Table) -> Table:
         "gelu_tanh": lambda p: partial(aten.gelu_backward.default, approximate="tanh"),
         "softmax": lambda p: softmax,
         "log_softmax": lambda p: log_softmax,
-        "mse": lambda p: lambda y, t: aten.mse_loss_backward.default(one.to(y.dtype), y, t, mean),
+        "mse": lambda p: lambda y, t: aten.mse_loss_backward.default(one[y.dtype], y, t, mean),
         "huber": lambda p: (
-            lambda y, t: aten.huber_loss_backward.default(one.to(y.dtype), y, t, mean, p["delta"])
+            lambda y, t: aten.huber_loss_backward.default(one[y.dtype], y, t, mean, p["delta"])
         ),
         "bce": lambda p: (
-            lambda y, t: aten.binary_cross_entropy_backward.default(one.to(y.dtype), y, t, None, mean)
+            lambda y, t: aten.binary_cross_entropy_backward.default(one[y.dtype], y, t, None, mean)
         ),
         "ctc": ctc,
         "softsign": lambda p: by_autograd(F.softsign),
@@ -294,7 +324,55 @@ def _backward_out() -> Table:
         operator = aten.elu_backward.grad_input
         return lambda g, x, out: operator(g, alpha, scale, input_scale, False, x, grad_input=out)
 
+    def from_output(ahead: Any, backward: Any) -> Any:
+        """Backward from the output, which is computed into a buffer of its own, made by the first call."""
+        kept: list[Any] = []
+
+        def call(g: Any, x: Any, out: Any) -> Any:
+            if not kept or kept[0].shape != x.shape or kept[0].dtype != x.dtype:
+                kept[:] = [torch.empty_like(x)]
+            return backward(g, ahead(x, out=kept[0]), x, out)
+
+        return call
+
+    def logsigmoid(p: Params) -> Any:
+        operator, ahead = aten.log_sigmoid_backward.grad_input, aten.log_sigmoid_forward.output
+        kept: list[Any] = []  # the buffer, of exp(-|x|), as large as x
+
+        def call(g: Any, x: Any, out: Any) -> Any:
+            if not kept or kept[0].shape != x.shape or kept[0].dtype != x.dtype:
+                kept[:] = [torch.empty_like(x)]
+            ahead(x, output=out, buffer=kept[0])  # its output is not asked for: the gradient goes over it
+            return operator(g, x, kept[0], grad_input=out)
+
+        return call
+
+    def swish(p: Params) -> Any:
+        _silu_of(p)
+        return into(aten.silu_backward.grad_input)
+
+    def of_loss(operator: Any, *constants: Any) -> Any:
+        return lambda y, t, out: operator(one[y.dtype], y, t, *constants, grad_input=out)
+
+    one, mean = _filled((), 1.0), 1
+    sigmoid, tanh = aten.sigmoid_backward.grad_input, aten.tanh_backward.grad_input
+    softmax, log_softmax = aten._softmax_backward_data.out, aten._log_softmax_backward_data.out
     return {
+        "identity": lambda p: lambda g, x, out: out.copy_(g),
+        "hardswish": lambda p: lambda g, x, out: aten.hardswish_backward.out(g, x, out=out),
+        "swish": swish,
+        "sigmoid": lambda p: from_output(torch.sigmoid, lambda g, y, x, out: sigmoid(g, y, grad_input=out)),
+        "tanh": lambda p: from_output(torch.tanh, lambda g, y, x, out: tanh(g, y, grad_input=out)),
+        "softmax": lambda p: from_output(
+            partial(torch.softmax, dim=-1), lambda g, y, x, out: softmax(g, y, -1, x.dtype, grad_input=out)
+        ),
+        "log_softmax": lambda p: from_output(
+            partial(torch.log_softmax, dim=-1), lambda g, y, x, out: log_softmax(g, y, -1, x.dtype, out=out)
+        ),
+        "logsigmoid": logsigmoid,
+        "mse": lambda p: of_loss(aten.mse_loss_backward.grad_input, mean),
+        "huber": lambda p: of_loss(aten.huber_loss_backward.out, mean, p["delta"]),
+        "bce": lambda p: of_loss(aten.binary_cross_entropy_backward.grad_input, None, mean),
         "relu": lambda p: into(aten.threshold_backward.grad_input, 0),
         "relu6": lambda p: into(aten.hardtanh_backward.grad_input, 0.0, 6.0),
         "hardtanh": lambda p: into(aten.hardtanh_backward.grad_input, p["min_val"], p["max_val"]),
@@ -333,7 +411,10 @@ class Torch(Peer):
         import torch
 
         torch.set_num_threads(count)
-        return int(torch.get_num_threads())
+        # OpenMP starts no more than this says, which torch does not heed when it counts.
+        limit = os.environ.get("OMP_THREAD_LIMIT", "")
+        found = int(torch.get_num_threads())
+        return min(found, int(limit)) if limit.isdecimal() and int(limit) else found
 
 
 class TorchEager(Torch):
@@ -351,6 +432,10 @@ class TorchEager(Torch):
         operands = [tensor(a) for a in request.operands]
         call = partial(body, *operands)
         if request.out:
-            call = partial(call, out=torch.empty_like(operands[-1]))
-        note = self.notes.get(request.function, "")
+            main = operands[-1] if "x" in request.arrays else operands[0]
+            shape = list(main.shape)
+            if request.function == "maxout" and request.pass_ == "forward":
+                shape[-1] //= request.params["k"]
+            call = partial(call, out=torch.empty(shape, dtype=main.dtype))
+        note = self.note(request)
         return Prepared(call, lambda: array(call(), request.dtype), not request.out, note)

@@ -1,0 +1,171 @@
+"""Each library is called as one would who knows it well, and where its call does more than ours, that is said."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from actbench import get
+from actbench.bench.contenders import difference, enter
+from actbench.bench.plan import Cell
+from actbench.bench.session import no_watch
+from actbench.kernels import function
+from actbench.peers import peers
+from actbench.peers.base import Peer, Prepared, Request
+
+
+def installed(name: str) -> Peer:
+    peer = peers()[name]
+    if not peer.available():
+        pytest.skip(peer.missing())
+    peer.set_threads(1)
+    return peer
+
+
+def prepared(
+    peer: Peer, name: str, pass_: str = "forward", out: bool = False, **params: Any
+) -> tuple[Request, Prepared | None]:
+    f = get(name)
+    arrays = f.workload(pass_, "float32", 3000).arrays
+    request = Request(name, pass_, {**f.declaration.defaults, **params}, arrays, out)
+    return request, peer.prepare(request)
+
+
+def least(call: Callable[[], object]) -> float:
+    times = []
+    for _ in range(7):
+        begun = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - begun)
+    return min(times)
+
+
+@pytest.mark.parametrize(
+    ("name", "naive"),
+    [
+        ("gelu_tanh", lambda x: x**3),
+        ("leaky_relu", lambda x: np.where(x > 0, x, 0.01 * x)),
+        ("prelu", lambda x: np.where(x > 0, x, 0.25 * x)),
+        ("rrelu", lambda x: np.where(x > 0, x, 0.25 * x)),
+        ("maxout", lambda x: x.reshape(-1, 2).max(-1)),
+    ],
+)
+def test_numpy_is_not_slowed_by_the_wrong_operation(name: str, naive: Callable[[Any], Any]) -> None:
+    f, x = get(name), np.random.default_rng(1).standard_normal(2**19, np.float32)
+    call = peers()["numpy"].prepare(Request(name, "forward", f.declaration.defaults, {"x": x}))
+    assert call is not None
+    assert 2 * least(call.call) < least(lambda: naive(x))
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        *(("leaky_relu", {"negative_slope": slope}) for slope in (-0.5, 0.0, 0.3, 1.0, 2.0)),
+        *(("maxout", {"k": k}) for k in (1, 2, 3, 5)),
+    ],
+)
+def test_numpy_has_every_slope_and_group(name: str, params: dict[str, float]) -> None:
+    x = np.random.default_rng(1).standard_normal((4, 30))
+    f = get(name)
+    call = peers()["numpy"].prepare(Request(name, "forward", {**f.declaration.defaults, **params}, {"x": x}))
+    assert call is not None
+    assert difference(call.result(), f(x, **params)) <= 1e-15
+
+
+@pytest.mark.parametrize(
+    ("pass_", "names"),
+    [
+        ("forward", ("step", "swish", "maxout")),
+        (
+            "backward",
+            (
+                *("identity", "sigmoid", "tanh", "logsigmoid", "hardswish", "swish"),
+                *("softmax", "log_softmax", "mse", "bce", "huber"),
+            ),
+        ),
+    ],
+)
+def test_torch_writes_to_a_given_buffer_where_it_can(pass_: str, names: tuple[str, ...]) -> None:
+    torch = installed("torch")
+    for name in names:
+        request, call = prepared(torch, name, pass_, out=True)
+        assert call is not None, name
+        places = {call.call().data_ptr() for _ in range(3)}  # type: ignore[attr-defined]
+        assert len(places) == 1, name
+        ours = (get(name) if pass_ == "forward" else get(name).backward)(*request.operands)
+        assert difference(call.result(), np.asarray(ours)) <= 1e-6, name
+
+
+@pytest.mark.parametrize(
+    ("name", "pass_"),
+    [("prelu", "forward"), ("prelu", "backward"), ("step", "forward"), ("mse", "backward")],
+)
+def test_torch_makes_no_constants_while_it_is_timed(
+    name: str, pass_: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_torch = installed("torch")
+    _, call = prepared(import_torch, name, pass_)
+    assert call is not None
+    import torch
+
+    def refuse(*given: object, **more: object) -> None:
+        raise AssertionError("a constant is made in the call")
+
+    for place, made in ((torch.Tensor, "new_full"), (torch.Tensor, "to"), (torch, "full"), (torch, "ones")):
+        monkeypatch.setattr(place, made, refuse)
+    call.call()
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        *(
+            (name, "forward pass again")
+            for name in ("sigmoid", "tanh", "softmax", "log_softmax", "logsigmoid")
+        ),
+        *((name, "forward pass again") for name in ("softsign", "maxout")),
+        *((name, "computes the loss too") for name in ("mae", "hinge", "cross_entropy")),
+        ("prelu", "the weight's gradient"),
+    ],
+)
+def test_what_torchs_backward_does_beyond_ours_is_told_of_that_pass_alone(name: str, told: str) -> None:
+    torch = installed("torch")
+    for pass_ in ("forward", "backward"):
+        _, call = prepared(torch, name, pass_)
+        assert call is not None
+        assert (told in call.note) is (pass_ == "backward")
+
+
+@pytest.mark.filterwarnings("ignore")  # the compiler of torch 2.13 uses what its own parts deprecate
+def test_a_compiled_identity_copies_in_both_passes() -> None:
+    peer = installed("torch.compile")
+    for pass_ in ("forward", "backward"):
+        request, call = prepared(peer, "identity", pass_)
+        assert call is not None
+        assert not any(np.shares_memory(call.result(), operand) for operand in request.operands)
+
+
+@pytest.mark.parametrize(("limit", "count"), [("1", 1), ("8", 2), ("", 2), ("no", 2)])
+def test_torch_has_no_more_threads_than_openmp_may_start(
+    limit: str, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = installed("torch")
+    monkeypatch.setenv("OMP_THREAD_LIMIT", limit)
+    assert torch.set_threads(2) == count
+    torch.set_threads(1)
+
+
+@pytest.mark.parametrize(("name", "timed"), [("mse", False), ("relu", True)])
+def test_numexprs_sums_are_not_ranked_among_two_threads(name: str, timed: bool) -> None:
+    f = function(name)
+    cell = Cell(name, "forward", "float32", 3000, threads=2)
+    workload = f.workload("forward", "float32", 3000, threads=2)
+    found = enter(f, cell, [workload], [installed("numexpr")], {}, no_watch)
+    theirs = [e for e in found if e.contender.provider == "numexpr"]
+    assert theirs
+    assert all((e.arm is not None) is timed for e in theirs)
+    assert timed or {e.contender.note for e in theirs} == {"uses 1 thread"}
