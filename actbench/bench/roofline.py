@@ -31,9 +31,13 @@ BEYOND = 4
 _STEPS = 2**15
 """Of arithmetic that a call does in each thread: 70 us."""
 _UNMEASURED = (1.0,)
-Bound = Literal["memory", "compute", "call"]
+Bound = Literal["memory", "compute", "neither", "call"]
 _NEAR = 0.8
 """A kernel that moves its bytes at such a part of the ceiling's speed has no faster way to go."""
+_SENSIBLE, _HALF = 0.2, 0.5
+"""The part of its time that a kernel's operations must take at the machine's best rate, and its bytes at the ceiling's,
+to be what bounds it. Kernels of an exponential or a logarithm have 0.25 to 0.83 of the first; of those with less, which
+are comparisons, selections and sums, most have under 0.12."""
 
 
 def roofs(
@@ -108,22 +112,37 @@ def bounds(run: Run) -> Mapping[str, Bound]:
 
     The call, where that costs more than the kernel. Memory, where the kernel reaches 80 % of the speed at which the
     ceiling's kernel moves the same bytes, or where those bytes take longer than the kernel's arithmetic: the least
-    time an element that the same kernel took at any size. Else compute.
+    time an element that the same kernel took at any size. Else compute, unless operations were counted and would take
+    less than a fifth of the time at the rate of the roof: then memory, a cache's too, where the bytes take half of it,
+    and neither where they do not.
     """
+    peaks = {(r.dtype, r.threads): r.rate.value for r in run.roofs if r.kind == "fma"}
     least: dict[object, float] = {}
     for m in run.sized:
         # The kernel's time in a cell that is mostly call is the difference of two noises, and may be next to nothing.
         if not {"call-bound", "clock-tied"} & set(m.flags):
             least[_kernel(m)] = min(m.ns_per_element, least.get(_kernel(m), m.ns_per_element))
-    return {m.cell.key: _bound(m, least.get(_kernel(m))) for m in run.sized if m.ceiling_ns}
+    return {m.cell.key: _bound(m, least.get(_kernel(m)), _peak(m, peaks)) for m in run.sized if m.ceiling_ns}
 
 
 def _kernel(m: Measurement) -> object:
     return m.cell.function, m.cell.pass_, m.cell.dtype, m.cell.threads
 
 
-def _bound(m: Measurement, arithmetic_ns: float | None) -> Bound:
+def _peak(m: Measurement, peaks: Mapping[tuple[str, int], float]) -> float | None:
+    """GFLOP/s that the machine does at most in a cell's dtype; 16-bit formats are computed in float32."""
+    found = peaks.get((m.cell.dtype, m.cell.threads))
+    return peaks.get(("float32", m.cell.threads)) if found is None else found
+
+
+def _bound(m: Measurement, arithmetic_ns: float | None, peak: float | None) -> Bound:
     if "call-bound" in m.flags or m.share is None or arithmetic_ns is None:
         return "call"
     traffic_ns = statistics.median(m.ceiling_ns).value / m.elements
-    return "memory" if m.share.value >= _NEAR or traffic_ns >= arithmetic_ns else "compute"
+    if m.share.value >= _NEAR or traffic_ns >= arithmetic_ns:
+        return "memory"
+    if m.flops is None or (m.flops and peak is None):
+        return "compute"  # nothing else is known to take the time
+    if peak is not None and m.flops / peak >= _SENSIBLE * m.ns_per_element:
+        return "compute"
+    return "memory" if m.share.value >= _HALF else "neither"

@@ -28,7 +28,7 @@ from actbench.files import text_of, write_whole
 from actbench.peers.base import Description
 
 SCHEMA = 4
-"""1 had neither contenders nor peers, 2 neither roofs nor operations, 3 no pages and no flags of contenders."""
+"""1 had neither contenders nor peers, 2 neither roofs nor operations, 3 no pages."""
 RUN_FILE, JOURNAL_FILE = "run.json", "run.jsonl"
 _KEPT = f"; what was measured is in {JOURNAL_FILE} beside it, and the same command with --resume goes on from there"
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -75,6 +75,11 @@ class Contender:
     @cached_property
     def median_ns(self) -> float:
         return statistics.median(self.samples_ns).value
+
+    @cached_property
+    def flags(self) -> tuple[str, ...]:
+        """What a reader must know about the samples, as of a cell's own."""
+        return statistics.flags(self.samples_ns, 0, 0, ("unstable", "multimodal")) if self.samples_ns else ()
 
 
 @dataclass(frozen=True)
@@ -143,8 +148,9 @@ class Measurement:
         return 1e9 / self.ns_per_element
 
     @property
-    def gb_per_s(self) -> float:
-        return self.bytes / self.median_ns
+    def gb_per_s(self) -> float | None:
+        """None where the call's cost, which was subtracted, is most of the time: a difference of noise is no speed."""
+        return self.bytes / self.median_ns if self._known(self.median_ns) else None
 
     @property
     def gflop_per_s(self) -> float | None:
@@ -163,13 +169,16 @@ class Measurement:
 
     @cached_property
     def _ceiling_known(self) -> bool:
-        """Whether the ceiling's kernel takes long enough beside its call: a difference of noise is no speed."""
-        return bool(self.ceiling_ns) and 2 * statistics.median(self.ceiling_ns).value > self.overhead_ns
+        return bool(self.ceiling_ns) and self._known(statistics.median(self.ceiling_ns).value)
+
+    def _known(self, ns: float) -> bool:
+        """Whether a kernel takes long enough beside its call."""
+        return 2 * ns > self.overhead_ns
 
     @cached_property
     def share(self) -> Estimate | None:
         """The cell's speed as a part of the ceiling's, from the ratios within the rounds."""
-        if not self._ceiling_known:
+        if not self._ceiling_known or not self._known(self.median_ns):
             return None
         return statistics.ratio(self.ceiling_ns, self.samples_ns)
 

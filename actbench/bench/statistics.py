@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -103,8 +103,10 @@ def multimodal(samples: Sequence[float]) -> bool:
     )
 
 
-def flags(samples: Sequence[float], tick: float, overhead: float) -> tuple[str, ...]:
-    """What a reader must know about `samples`, as keys of `ADVICE`.
+def flags(
+    samples: Sequence[float], tick: float, overhead: float, among: Collection[str] = tuple(ADVICE)
+) -> tuple[str, ...]:
+    """What a reader must know about `samples`, as keys of `ADVICE`, of which those `among` some are looked for.
 
     `tick` (the timer's step) and `overhead` (an empty call) are per call, in the samples' unit.
     """
@@ -116,7 +118,7 @@ def flags(samples: Sequence[float], tick: float, overhead: float) -> tuple[str, 
         "clock-tied": tied,
         "call-bound": overhead > 2 * middle.value,
     }
-    return tuple(name for name, present in found.items() if present)
+    return tuple(name for name, present in found.items() if present and name in among)
 
 
 def _inside(values: np.ndarray, fence: float) -> np.ndarray:

@@ -41,11 +41,13 @@ class Square:
     ratio: float | None = None  # None where nothing was compared
     compared: int = 0
     """Sizes, or cells, that the ratio is the mean of."""
+    mixed: bool = False
+    """Whether the peer is the faster one at some of them and the slower one at others."""
 
     @property
     def lost(self) -> bool:
         """Whether the peer is the faster one."""
-        return self.text != _SAME and self.ratio is not None and self.ratio < 1
+        return not self.mixed and self.text != _SAME and self.ratio is not None and self.ratio < 1
 
 
 def heatmap(run: Run, theme: Theme, names: Iterable[str] = (), asked: Choice = OPEN) -> Figure:
@@ -85,13 +87,16 @@ def heatmap(run: Run, theme: Theme, names: Iterable[str] = (), asked: Choice = O
 def square(cells: Sequence[Measurement], peer: str) -> Square:
     """What the calls of a peer in the cells of one function come to.
 
-    "same" where at more than half of the sizes the interval of the ratio holds 1.
+    "same" where at more than half of the sizes the interval of the ratio holds 1. A mean of sizes that disagree keeps
+    its number, and ranks nobody.
     """
     found = _compared(cells, peer)
     if not found and any(c.mismatch for m in cells for c in m.contenders if c.provider == peer):
         return Square(_OTHER_VALUES)
-    mean = _mean(found)
-    return replace(mean, text=_SAME) if 2 * sum(c.verdict == "same" for c in found) > len(found) else mean
+    mean, verdicts = _mean(found), Counter(c.verdict for c in found)
+    if 2 * verdicts["same"] > len(found):
+        return replace(mean, text=_SAME)
+    return replace(mean, mixed=bool(verdicts["ahead"] and verdicts["behind"]))
 
 
 def _mean(found: Sequence[Comparison]) -> Square:
@@ -187,6 +192,8 @@ def _head(page: Page, run: Run, shown: _Map) -> float:
         f"not ours. Of {len(compared):,} comparisons in {len(shown.cells):,} cells actbench is ahead in "
         f"{verdicts['ahead']:,}, the same in {verdicts['same']:,}, behind in {verdicts['behind']:,}."
     )
+    if any(square.mixed for square in shown.squares.values()):
+        text += " A number in grey: the peer is faster at some sizes and slower at others."
     if any(shown.fewer(*place) for place in shown.squares):
         text += " A dot in the corner: compared at fewer sizes than others of its pass."
     muted = {"color": page.theme.muted}
@@ -250,7 +257,7 @@ def _square(page: Page, shown: Square, left: float, top: float, right: float) ->
     theme, colour = page.theme, page.theme.muted
     if shown.ratio is not None:
         place = left + _GAP / 2, top + _GAP / 2, right - _GAP / 2, top + _ROW - _GAP / 2
-        fill = _fill(1.0 if shown.text == _SAME else shown.ratio, theme)
+        fill = _fill(1.0 if shown.mixed or shown.text == _SAME else shown.ratio, theme)
         colour = max(_BLACK, _WHITE, key=lambda ink: _contrast(ink, fill))
         page.box(place, fill, theme.ink if shown.lost else None, 2.4)
     weight = "bold" if shown.lost else "normal"

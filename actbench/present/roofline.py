@@ -28,11 +28,12 @@ ARITHMETIC, TRAFFIC = "fma", "copy"
 _PLOT, _FOOT = 900, 110
 _NAMED, _NUMBERED = 64.0, 420.0
 """Pixels from its point up to which a name stands, and beyond which not even a number does."""
-_BOUNDS = {"memory": (0, "o"), "compute": (1, "^"), "call": (3, "D"), "": (6, "s")}
+_BOUNDS = {"memory": (0, "o"), "compute": (1, "^"), "neither": (2, "v"), "call": (3, "D"), "": (6, "s")}
 """The number of the colour and the marker of what bounds a kernel; "" where that is not known."""
 _WORDS = {
     "memory": "bound by memory",
     "compute": "bound by its arithmetic",
+    "neither": "by neither of them",
     "call": "bound by the call",
     "": "without a ceiling",
 }

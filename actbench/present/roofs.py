@@ -10,7 +10,7 @@ from actbench.present import quantity
 from actbench.present.labels import distinct, dtypes, threads
 from actbench.present.table import Column, Table
 
-_BOUNDS: tuple[Bound, ...] = ("memory", "compute", "call")
+_BOUNDS: tuple[Bound, ...] = ("memory", "compute", "neither", "call")
 
 
 def roofs(run: Run) -> Table:
@@ -46,7 +46,7 @@ def bounded(run: Run) -> Table:
     columns = (
         Column("pass", align="left"),
         Column("size"),
-        *(Column(f"{bound}-bound", "cells") for bound in _BOUNDS),
+        *(Column(bound if bound == "neither" else f"{bound}-bound", "cells") for bound in _BOUNDS),
     )
     caption = f"{dtypes(run.sized)}, {threads(run.sized)}: counted together" if run.sized else ""
     return Table("", columns, tuple(rows), caption)

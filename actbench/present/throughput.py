@@ -103,7 +103,8 @@ def _panel(title: str, series: Series, colours: Mapping[str, str], among: Sequen
 
 def _points(cells: Iterable[Measurement]) -> list[tuple[int, Estimate]]:
     speeds = [
-        (m.bytes, Estimate(m.gb_per_s, m.bytes / m.interval_ns[1], m.bytes / m.interval_ns[0])) for m in cells
+        (m.bytes, Estimate(m.bytes / m.median_ns, m.bytes / m.interval_ns[1], m.bytes / m.interval_ns[0]))
+        for m in cells
     ]
     return speeds
 

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from actbench.bench import statistics
 from actbench.bench.comparison import Comparison, Verdict, closest, geometric_mean, providers
 from actbench.bench.run import Contender, Measurement, Run
+from actbench.bench.statistics import ADVICE
 from actbench.present import quantity
 from actbench.present.labels import distinct, dtypes, settings, span, threads, variants
 from actbench.present.table import Column, Table
+from actbench.wording import counted
 
 BEST = "best of them"
 """Against whom a standing is that takes the hardest peer of every cell."""
@@ -48,9 +50,9 @@ def standing(run: Run) -> tuple[Standing, ...]:
 
 def _standing(peer: str, group: tuple[str, int, str], found: Sequence[Comparison | None]) -> Standing:
     compared = [c for c in found if c]
-    counted = Counter(c.verdict for c in compared)
+    verdicts = Counter(c.verdict for c in compared)
     mean = geometric_mean([c.ratio.value for c in compared]) if compared else None
-    ahead, same, behind = (counted[verdict] for verdict in VERDICTS)
+    ahead, same, behind = (verdicts[verdict] for verdict in VERDICTS)
     return Standing(peer, *group, len(compared), ahead, same, behind, mean)
 
 
@@ -95,7 +97,8 @@ def duels(run: Run) -> tuple[Table, ...]:
             (m.cell.function, variant(m), quantity.elements(m.cell.size), *_duel(m, closest(m)))
             for m in cells
         )
-        tables.append(Table(pass_, columns, rows))
+        timed = [c for m in cells if (found := closest(m)) for c in (found.ours, found.peer)]
+        tables.append(Table(pass_, columns, rows, _advice(timed)))
     return tuple(tables)
 
 
@@ -211,7 +214,13 @@ def everything(run: Run) -> Table:
         *(Column(label, "ns/el.") for label in labels),
         Column("ratio"),
     )
-    return Table("", columns, tuple(rows))
+    return Table("", columns, tuple(rows), _advice(c for m in run.sized for c in m.contenders))
+
+
+def _advice(contenders: Iterable[Contender]) -> str:
+    """What the mark of times means, for those that have it."""
+    raised = Counter(flag for c in contenders for flag in c.flags)
+    return "\n".join(f"~ {flag} ({counted(n, 'call')}): {ADVICE[flag]}" for flag, n in raised.items())
 
 
 def notes(run: Run) -> Table:
@@ -245,7 +254,7 @@ def mismatches(run: Run) -> list[str]:
 def _time(contender: Contender, m: Measurement) -> str:
     found = statistics.median(contender.samples_ns)
     value, low, high = (v / m.elements for v in (found.value, found.low, found.high))
-    return quantity.known(value, low, high)
+    return f"{'~' if contender.flags else ''}{quantity.known(value, low, high)}"
 
 
 def _ratio(comparison: Comparison | None) -> str:

@@ -89,7 +89,15 @@ def test_arms_are_interleaved_in_a_random_but_repeatable_order(clock: Clock) -> 
 def test_a_call_of_many_slices_is_neither_calibrated_nor_warmed_for_long(clock: Clock) -> None:
     (timing,) = timed(clock, Arm("f", [partial(clock.work, 100 * SLICE)]), rounds=6)
     assert timing.loops == 1
-    assert clock.now == (2 + 6) * 100 * SLICE
+    assert clock.now == (4 + 6) * 100 * SLICE
+
+
+@pytest.mark.parametrize("stalled", [1, 2, 3])
+def test_first_calls_that_were_kept_waiting_do_not_pass_for_long_ones(clock: Clock, stalled: int) -> None:
+    waits = iter([100 * SLICE] * stalled)
+    (timing,) = timed(clock, Arm("f", [lambda: clock.work(next(waits, 1000))]))
+    assert timing.loops >= SLICE / 1000
+    assert set(timing.samples_ns) == {1000.0}
 
 
 def test_cold_calls_take_turns_and_are_not_warmed(clock: Clock) -> None:

@@ -44,6 +44,29 @@ def test_what_bounds_a_cell(bench: Bench, ns: float, ceiling_ns: float, bound: s
     assert found[in_cache.cell.key] == "compute"
 
 
+@pytest.mark.parametrize(
+    ("flops", "ceiling_ns", "bound"),
+    [
+        (40.0, 0.2, "compute"),  # at 100 GFLOP/s 0.4 of 1 ns
+        (2.0, 0.2, "neither"),  # 0.02 of it, and the bytes take a fifth
+        (2.0, 0.6, "memory"),
+        (0.0, 0.2, "neither"),  # without operations it cannot be them
+        (0.0, 0.6, "memory"),
+        (None, 0.2, "compute"),  # they were not counted
+    ],
+)
+def test_what_has_next_to_no_operations_is_not_bound_by_them(
+    bench: Bench, flops: float | None, ceiling_ns: float, bound: str
+) -> None:
+    given = cell(1000, 1.0, ceiling_ns, flops=flops)
+    other = replace(given, cell=replace(given.cell, function="other", dtype="float16"))
+    roof = Roof("fma", 1, 1000, (10.0,), dtype="float32")
+    run = replace(bench.start(), cells=(given, other), roofs=(roof,))
+    assert set(bounds(run).values()) == {bound}
+    if not flops:  # what there is none of takes no time, whatever the roof
+        assert set(bounds(replace(run, roofs=())).values()) == {bound}
+
+
 def test_a_call_that_costs_more_than_its_kernel_bounds_it(bench: Bench) -> None:
     run = replace(bench.start(), cells=(cell(1000, 1.0, 0.9, flags=("call-bound",)),))
     assert list(bounds(run).values()) == ["call"]

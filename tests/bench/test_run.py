@@ -66,6 +66,25 @@ def test_derived_figures() -> None:
     # A ceiling of 50 ns beside a call of 250 ns is a difference of noise.
     drowned = replace(m, overhead_ns=250)
     assert (drowned.share, drowned.ceiling_gb_per_s) == (None, None)
+    # And so is a kernel that takes 40 ns, whose bytes the ceiling's moves in 200.
+    drowned = replace(m, overhead_ns=100, samples_ns=(40.0,) * 6, ceiling_ns=(200.0,) * 6)
+    assert (drowned.share, drowned.gb_per_s) == (None, None)
+    assert drowned.ceiling_gb_per_s == 40
+
+
+@pytest.mark.parametrize(
+    ("samples", "flags"),
+    [
+        ((100.0,) * 12, ()),
+        ((100.0, 150.0) * 3, ("unstable",)),
+        ((100.0,) * 9 + (150.0,) * 7, ("unstable", "multimodal")),
+        ((), ()),
+    ],
+)
+def test_a_contenders_samples_are_judged_as_ours_are(
+    samples: tuple[float, ...], flags: tuple[str, ...]
+) -> None:
+    assert Contender("torch", True, samples).flags == flags
 
 
 def test_a_saved_run_is_loaded_as_it_was(run: Run, tmp_path: Path) -> None:

@@ -162,6 +162,7 @@ def ratios(m, *times):
     ("times", "text", "lost"),
     [
         ((200.0, 50.0), "1.00", False),
+        ((400.0, 20.0), "0.894", False),  # they disagree: nobody is ranked
         ((50.0, 50.0, 100.0), "0.630", True),
         ((100.0, 100.0, 50.0), "same", False),
         ((100.0, 50.0), "0.707", True),
@@ -172,6 +173,18 @@ def ratios(m, *times):
 def test_same_is_what_most_sizes_say(times, text, lost, make_run):
     found = heatmap.square(ratios(make_run().cells[0], *times), "peer")
     assert (found.text, found.lost) == (text, lost)
+    assert found.mixed is (max(times) > 100 > min(times))
+
+
+def test_a_mean_of_sizes_that_disagree_has_no_colour_of_either(make_run):
+    run = make_run(["relu"], sizes=(1000, 2000), dtypes=("float32",), passes=("forward",))
+    mixed, alike = (
+        [ratios(m, ns)[0] for m, ns in zip(run.cells, times, strict=True)]
+        for times in ((400.0, 20.0), (90.0, 89.0))
+    )
+    told = "in grey: the peer is faster at some sizes"
+    assert told in " ".join(words(heatmap.heatmap(replace(run, cells=tuple(mixed)), LIGHT)))
+    assert told not in " ".join(words(heatmap.heatmap(replace(run, cells=tuple(alike)), LIGHT)))
 
 
 def test_a_map_marks_what_was_not_compared(make_run):

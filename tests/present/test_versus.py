@@ -76,6 +76,23 @@ def test_a_cell_shows_the_peer_that_is_hardest_on_us(few: Run) -> None:
     assert {row[-1] for row in versus.duels(few)[0].rows} == {"same"}
 
 
+def test_a_peers_time_that_is_not_known_well_has_a_mark_and_advice(few: Run) -> None:
+    def shaken(c: Contender) -> Contender:
+        return replace(c, samples_ns=tuple(ns * (1 + i % 2) for i, ns in enumerate(c.samples_ns)))
+
+    cells = [
+        replace(m, contenders=tuple(shaken(c) if c.provider == "b" else c for c in m.contenders))
+        for m in few.cells
+    ]
+    table = versus.everything(replace(few, cells=tuple(cells)))
+    titles = [column.title for column in table.columns]
+    marked = {title for title, text in zip(titles, table.rows[0], strict=True) if text.startswith("~")}
+    assert marked
+    assert all(title.startswith("b") for title in marked)
+    assert "unstable (" in table.caption
+    assert "~" not in "".join(map("".join, versus.everything(few).rows))
+
+
 def test_a_function_has_its_mean_and_its_least_ratio(make_run) -> None:
     run = without_c(beside_peers(make_run(["relu", "tanh"])))
     table = versus.by_function(run)
