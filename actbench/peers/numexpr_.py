@@ -91,6 +91,7 @@ class NumExpr(Peer):
 
     def _bind(self, request: Request, body: Any) -> Prepared:
         import numexpr
+        from numexpr.necompiler import getContext, getExprNames, getType
 
         if request.dtype.name not in ("float32", "float64"):
             raise DifferentFunctionError(f"numexpr has no {request.dtype.name}")
@@ -99,9 +100,15 @@ class NumExpr(Peer):
             **dict(zip("x" if len(request.operands) == 1 else "yt", request.operands, strict=True)),
             **{name: request.dtype.type(value) for name, value in given.items()},
         }
-        call = partial(numexpr.evaluate, expression, local_dict=variables, global_dict={})
+        # The compiled expression, as other peers' calls are prepared: over 64 elements it takes 1.1 us, re_evaluate
+        # 3.6, and evaluate, which looks it up by its text and its variables, 10.
+        used, vml = getExprNames(expression, getContext({}), sanitize=True)
+        compiled = numexpr.NumExpr(expression, [(name, getType(variables[name])) for name in used])
+        call = partial(compiled, *(variables[name] for name in compiled.input_names))
         if request.out:
-            call = partial(call, out=np.empty_like(request.operands[0]))
+            call = partial(call, out=np.empty_like(request.operands[0]), ex_uses_vml=vml)
+        elif vml:
+            call = partial(call, ex_uses_vml=vml)
         if divisor:
             call = partial(_quotient, call, divisor[0](request.operands[0]))
         # A sum runs in one thread, whatever there are: of 2^24 with two of them it took 1.00 s of CPU time a second.

@@ -19,6 +19,8 @@ COMMAND = (
     *("--rounds", "6", "--slice", "1ms", "--quiet", "--output"),
 )
 CELLS = 2 * 3 * 30
+# JAX, where an earlier test has imported it, warns of the fork behind preexec_fn.
+pytestmark = pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
 
 
 def started(folder: Path, *more: str, file_limit: int | None = None) -> subprocess.Popen[str]:
