@@ -64,7 +64,8 @@ class Interpreted:
                 ],
                 np.float64,
             )
-        except ArithmeticError:  # Python raises where IEEE arithmetic, and so the kernels, go on with inf
+        # Python raises, or goes on with complex numbers, where IEEE arithmetic and so the kernels have inf and NaN.
+        except (ArithmeticError, ValueError, TypeError):
             more = {"reduction": "none"} if len(arrays) > 1 else {}
             return compiled(*arrays, **more, **params)
 

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from actbench.catalog import registry
 from actbench.catalog.domain import REALS
 from actbench.catalog.errors import ParameterError, UsageError
 from actbench.kernels import bind, function
@@ -155,3 +156,29 @@ def test_nothing_to_draw_is_no_fault():
     drawn = trace(section_of(lambda x: np.full_like(x, math.nan)), -1, 1)
     assert drawn.kinks == ()
     assert drawn.curve(1).size == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "formula", "derivative"),
+    [
+        ("math.log(x)", "log(x)", "1.0 / x"),
+        ("math.sqrt(x)", "sqrt(x)", "0.5 / math.sqrt(x)"),
+        ("x ** 0.5", "x**0.5", "0.5 * x ** -0.5"),
+    ],
+)
+def test_where_plain_python_raises_a_curve_goes_on_as_the_kernel(
+    body, formula, derivative, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(registry, "_declared", dict(registry._declared))
+    file = tmp_path / "mine.py"
+    file.write_text(
+        f"import math\nimport actbench\n"
+        f"@actbench.activation(formula='{formula}', derivative=lambda x: {derivative}, domain='[0, inf)')\n"
+        f"def root(x):\n    '''Mine.'''\n    return {body}\n"
+    )
+    (section,) = Subject(bind(registry.load_file(file)[0])).sections
+    x = np.array([-1.0, 0.0, 4.0])
+    with np.errstate(all="ignore"):
+        (expected,) = sections(bind(registry.find("root")))
+        np.testing.assert_array_equal(section.value(x), expected.value(x))
+        np.testing.assert_array_equal(section.slope(x), expected.slope(x))
