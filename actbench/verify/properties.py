@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,10 @@ _FLAT = 1e-9
 """A slope that is 0 next to slopes below this underflowed or cancelled; the region is not dead."""
 _FAR, _FARTHER = 2.0**10, 2.0**20
 """Where asymptotes are read: exponentials have died out at the first, 1/x is 1e-6 at the second."""
+_OUTWARDS = 2.0 ** np.array([250.0, 500.0, 1000.0])
+"""Where limits are read: the exponents double, so that a logarithm's steps do."""
+_NEGLIGIBLE = 1e-9
+"""The share of a mean that its integrand may still have where the tails are cut off."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class Properties:
     """``"odd"``, ``"even"`` or ``"neither"``."""
     at_zero: float | None
     mean: float | None
-    """The mean output for standard normal input; None where that leaves the domain."""
+    """The mean output for standard normal input: infinite where it diverges, None where that leaves the domain."""
     saturated: tuple[float | None, float | None]
     """|slope| < 1e-3 everywhere below the first and above the second place."""
     dead: tuple[tuple[float, float], ...]
@@ -101,10 +106,7 @@ class Properties:
             if self.at_zero is not None:
                 rows.append(("f(0)", _number(self.at_zero)))
             if self.mean is not None:
-                centred = "zero-centred" if self.zero_centred else "not zero-centred"
-                rows.append(
-                    ("mean for N(0, 1)", centred if self.zero_centred else f"{self.mean:.4g}, {centred}")
-                )
+                rows.append(("mean for N(0, 1)", self._centre(self.mean)))
             rows.append(("Lipschitz constant", self._lipschitz()))
         left, right = self.saturated
         sides = [f"{x} < {_number(left)}"] if left is not None else []
@@ -129,6 +131,11 @@ class Properties:
         listed = ", ".join(_number(t) for t in sorted(self.turning_points, key=abs)[:3])
         more = ", ..." if len(self.turning_points) > 3 else ""
         return f"no, turns at {self.axis} = {listed}{more}" if listed else "no"
+
+    def _centre(self, mean: float) -> str:
+        if self.zero_centred:
+            return "zero-centred"
+        return f"{mean:.4g}, not zero-centred" if math.isfinite(mean) else "diverges"
 
     def _range(self) -> str:
         low = "[" if self.infimum_at is not None else "("
@@ -157,9 +164,20 @@ def properties(f: Function, params: Mapping[str, Any] | None = None) -> Properti
     return describe(sections(f, params)[-1], loss=f.kind == "loss")
 
 
+@np.errstate(
+    all="ignore"
+)  # far out squares overflow and differences of infinities are invalid, as they should
 def describe(section: Section, *, loss: bool = False) -> Properties:
     """The properties of one section."""
     return _Curve(section).properties(loss)
+
+
+def _towards(place: float, side: int) -> Array:
+    """Three places beside ``place`` on that side: their distances' exponents double, as far as numbers reach."""
+    if not place:
+        return side * 2.0 ** np.array([-250.0, -500.0, -1000.0])
+    scale = 2.0 ** math.frexp(abs(place))[1]
+    return place + side * scale * 2.0 ** np.array([-13.0, -26.0, -52.0])
 
 
 class _Curve:
@@ -169,12 +187,12 @@ class _Curve:
         self.section = section
         self.kinks = [k[0] for k in section.kinks if math.isfinite(k[0])]
         self.x = self._abscissae()
-        with np.errstate(all="ignore"):
-            self.y, self.s = section.value(self.x), section.slope(self.x)
+        self.y, self.s = section.value(self.x), section.slope(self.x)
         good = ~np.isnan(self.y) & ~np.isnan(self.s)
         self.x, self.y, self.s = self.x[good], self.y[good], self.s[good]
         finite = np.abs(self.s[np.isfinite(self.s) & (np.abs(self.x) <= _FARTHER)])
         self.steepest = float(finite.max(initial=0.0))
+        self.poles = self._poles()
         self.jumps = self._jumps()
         self.turns = self._turns()
         self.dead = self._dead()
@@ -199,12 +217,10 @@ class _Curve:
         return np.unique(np.concatenate([every[inside], ends]))
 
     def _value(self, x: float) -> float:
-        with np.errstate(all="ignore"):
-            return float(self.section.value(np.array([x]))[0])
+        return float(self.section.value(np.array([x]))[0])
 
     def _slope(self, x: float) -> float:
-        with np.errstate(all="ignore"):
-            return float(self.section.slope(np.array([x]))[0])
+        return float(self.section.slope(np.array([x]))[0])
 
     def _bisect(self, right: Callable[[float], bool], low: float, high: float) -> float:
         """The place between low and high from which on ``right`` holds."""
@@ -216,13 +232,19 @@ class _Curve:
         near = [k for k in (*self.kinks, 0.0) if abs(high - k) < 1e-9 * max(1.0, abs(k))]
         return near[0] if near else high
 
+    def _poles(self) -> list[float]:
+        """Places where the value is infinite, and finite again on either side."""
+        infinite = np.isinf(self.y)
+        edges = np.flatnonzero(np.diff(infinite.astype(np.int8))) + 1
+        runs = np.split(np.arange(infinite.size), edges)[1:-1]
+        return [float(min(self.x[run], key=abs)) for run in runs if infinite[run[0]]]
+
     def _jumps(self) -> tuple[tuple[float, float], ...]:
         """Places where the value is discontinuous, and by how much."""
         x, y = self.x, self.y
         moderate = (np.abs(x[:-1]) < _FARTHER) & (np.abs(x[1:]) < _FARTHER)
-        with np.errstate(all="ignore"):
-            rise = np.abs(np.diff(y))
-            steep = np.maximum(np.abs(self.s[:-1]), np.abs(self.s[1:])) * np.diff(x)
+        rise = np.abs(np.diff(y))
+        steep = np.maximum(np.abs(self.s[:-1]), np.abs(self.s[1:])) * np.diff(x)
         suspect = moderate & np.isfinite(rise) & (rise > 3 * steep + 1e-12 * (1 + np.abs(y[1:])))
         found: dict[float, float] = {}
         for i in np.flatnonzero(suspect)[:200]:
@@ -328,17 +350,28 @@ class _Curve:
             return "constant"
         return "neither" if len(signs) == 2 else ("increasing" if 1 in signs else "decreasing")
 
-    def _grows(self, side: int, curve: Callable[[Array], Array]) -> float | None:
-        """The limit of |curve| towards an end of the axis; infinite where it keeps growing, None beyond the domain."""
-        end = self.section.domain.high if side > 0 else self.section.domain.low
-        if math.isfinite(end):
-            return None
-        with np.errstate(all="ignore"):
-            y = np.abs(curve(side * 2.0 ** np.array([400.0, 600.0, 1000.0])))
+    @cached_property
+    def _edges(self) -> tuple[Array, ...]:
+        """Places that approach each end of the domain, and each pole, from each side where the curve goes on."""
+        domain = self.section.domain
+        edges = [
+            _towards(end, -side) if math.isfinite(end) else side * _OUTWARDS
+            for end, side in ((domain.low, -1), (domain.high, 1))
+        ]
+        for pole in self.poles:
+            edges += [_towards(pole, side) for side in (-1, 1)]
+        return tuple(edges)
+
+    def _limit(self, edge: Array, curve: Callable[[Array], Array]) -> float:
+        """The limit of the curve along an edge: infinite where it keeps growing, NaN where it cannot be read."""
+        y = curve(edge)
+        sizes = np.abs(y)
         if np.isnan(y).any():
-            return None
-        growing = y[0] < y[1] < y[2] and (math.isinf(y[2]) or y[2] - y[1] > 1e-9 * y[2])
-        return math.inf if growing or math.isinf(y[2]) else float(y[2])
+            return math.nan
+        # Where the curve grows as slowly as a logarithm its steps double, too; where it saturates they shrink.
+        steps = np.diff(sizes)
+        growing = bool((steps > 0).all()) and steps[1] > max(0.75 * steps[0], 1e-9 * sizes[2])
+        return math.copysign(math.inf, y[2]) if growing or math.isinf(sizes[2]) else float(y[2])
 
     def _extreme(self, sign: int) -> tuple[float, float | None]:
         """The infimum (sign -1) or supremum (sign 1), and where it is taken."""
@@ -355,12 +388,8 @@ class _Curve:
             taken += [place, np.nextafter(place, math.inf), np.nextafter(place, -math.inf)]
         moderate = np.abs(self.x) <= _FARTHER
         best = float((sign * self.y[moderate]).max())
-        for side in (-1, 1):
-            if (
-                self._grows(side, self.section.value) == math.inf
-                and np.sign(self._value(side * 2.0**1000)) == sign
-            ):
-                best = math.inf
+        limits = [sign * self._limit(edge, self.section.value) for edge in self._edges]
+        best = max([best, *(limit for limit in limits if not math.isnan(limit))])
         values = {float(x): sign * self._value(float(x)) for x in taken if x in domain}
         best = max(best, *(v for v in values.values() if not math.isnan(v)), -math.inf)
         # A sum of logarithms that should be 0 is 1e-16.
@@ -380,8 +409,7 @@ class _Curve:
         x = x[~np.isin(x, self.kinks) & ~np.isin(-x, self.kinks)]
         # Below, pred - target has lost digits; above, squares overflow.
         x = x[(x > 1e-3) & (x < 2.0**500)]
-        with np.errstate(all="ignore"):
-            y, mirrored = self.section.value(x), self.section.value(-x)
+        y, mirrored = self.section.value(x), self.section.value(-x)
         room = 1e-12 * np.abs(y)
         if bool(np.all((y == mirrored) | (np.abs(y - mirrored) <= room))):
             return "even"
@@ -392,11 +420,26 @@ class _Curve:
         if math.isfinite(domain.low) or math.isfinite(domain.high):
             return None
         # Midpoints: exact to 1e-7 even across kinks, and symmetric, so that odd functions give 0.
-        half = (np.arange(2000 * 9) + 0.5) / 2000
-        x = np.concatenate([-half[::-1], half])
-        weight = np.exp(-0.5 * x * x)
-        with np.errstate(all="ignore"):
-            return float(math.fsum(self.section.value(x) * weight) / math.fsum(weight))
+        near, far = (np.arange(9 * 1998) + 0.5) / 1998, 9 + (np.arange(29 * 64) + 0.5) / 64
+        half = np.concatenate([near, far])
+        width = np.concatenate([np.full(near.size, 1 / 1998), np.full(far.size, 1 / 64)])
+        x, width = np.concatenate([-half[::-1], half]), np.concatenate([width[::-1], width])
+        weight = np.exp(-0.5 * x * x) * width
+        terms = self.section.value(x) * weight
+        sizes = np.abs(terms)
+        known = np.isfinite(terms)
+        last = sizes[known][[0, -1]].max() if known.any() else math.inf
+        whole = math.fsum(sizes[known])
+        if np.isnan(terms).any() or last > _NEGLIGIBLE * whole or self._pole_matters(sizes[np.abs(x) < 9]):
+            return math.inf
+        return math.fsum(terms[known]) / math.fsum(weight)
+
+    def _pole_matters(self, sizes: Array) -> bool:
+        """Whether the integral of |f|, of evenly spread terms, depends on how closely a pole is looked at."""
+        if not self.poles:
+            return False
+        coarse = 3 * math.fsum(sizes[1::3])
+        return bool(abs(coarse - math.fsum(sizes)) > 0.01 * coarse)
 
     def _saturated(self, side: int) -> float | None:
         x, s = (self.x, self.s) if side > 0 else (self.x[::-1], self.s[::-1])
@@ -414,9 +457,9 @@ class _Curve:
     def _lipschitz(self) -> tuple[float, float | None]:
         if self.jumps:
             return math.inf, self.jumps[0][0]
-        for side in (-1, 1):
-            if self._grows(side, self.section.slope) == math.inf:
-                return math.inf, side * math.inf
+        for edge in self._edges:
+            if math.isinf(self._limit(edge, self.section.slope)):
+                return math.inf, None
         # Beyond 2^500 products such as x * x overflow, and with them what one may conclude.
         known = np.abs(self.x) < 2.0**500
         x, s = self.x[known], np.abs(self.s[known])
@@ -445,8 +488,7 @@ class _Curve:
         """The maximum of |slope| between two places, by repeated grids."""
         for _ in range(12):
             x = np.linspace(low, high, 33)
-            with np.errstate(all="ignore"):
-                s = np.abs(self.section.slope(x))
+            s = np.abs(self.section.slope(x))
             i = int(np.argmax(s))
             low, high = float(x[max(i - 1, 0)]), float(x[min(i + 1, 32)])
             if high - low < 1e-7 * max(1.0, abs(low)):
@@ -458,8 +500,7 @@ class _Curve:
         if math.isfinite(end):
             return None
         x = side * np.array([_FAR, _FARTHER])
-        with np.errstate(all="ignore"):
-            y, s = self.section.value(x), self.section.slope(x)
+        y, s = self.section.value(x), self.section.slope(x)
         if not np.isfinite(s).all() or abs(s[1] - s[0]) > 1e-4 * max(1.0, abs(s[1])):
             return None
         slope = (float(s[1]) if s[0] == s[1] else round(float(s[1]), 10)) + 0.0
@@ -475,6 +516,8 @@ class _Curve:
             or abs(self._value(side * 2.0**30) - slope * side * 2.0**30 - rest[1]) > abs(gap) / 16
         ):
             return None
+        if not slope and math.isfinite(limit := self._limit(side * _OUTWARDS, self.section.value)):
+            return Line(0.0, limit + 0.0)
         return Line(slope, round(float(rest[1]) + gap / (_FARTHER / _FAR - 1), 9) + 0.0)
 
     def _curvature(self) -> str:
@@ -482,9 +525,9 @@ class _Curve:
         x, y, s = self.x[inner], self.y[inner], self.s[inner]
         gaps = np.diff(s)
         room = 1e-11 * np.maximum(np.abs(s[1:]), np.abs(s[:-1])) + _NOISE
+        room += 1e-11 * np.maximum(np.abs(y[1:]), np.abs(y[:-1]))  # what numerical derivatives are exact to
         i, j = np.random.default_rng(0).integers(0, x.size, (2, 4096))
-        with np.errstate(all="ignore"):
-            chord = y[i] / 2 + y[j] / 2 - self.section.value(x[i] / 2 + x[j] / 2)
+        chord = y[i] / 2 + y[j] / 2 - self.section.value(x[i] / 2 + x[j] / 2)
         slack = 1e-11 * (np.abs(y[i]) + np.abs(y[j]) + 1)
         convex = bool(np.all(gaps >= -room) and np.all(chord >= -slack))
         concave = bool(np.all(gaps <= room) and np.all(chord <= slack))

@@ -26,6 +26,8 @@ KNOWN: dict[str, dict[str, Any]] = {
     "elu": {"infimum": -1, "infimum_at": None, "asymptotes": (Line(0, -1), Line(1, 0)), "dead": ()},
     "silu": {"monotone": "neither", "curvature": "neither", "asymptotes": (Line(0, 0), Line(1, 0))},
     "softplus": {"monotone": "increasing", "curvature": "convex", "at_zero": math.log(2)},
+    "softsign": {"infimum": -1, "supremum": 1, "infimum_at": None, "supremum_at": None, "symmetry": "odd",
+                 "asymptotes": (Line(0, -1), Line(0, 1))},
     "identity": {"symmetry": "odd", "curvature": "affine", "lipschitz": 1, "zero_centred": True},
     "step": {"monotone": "increasing", "jumps": (0.0,), "lipschitz": INF, "infimum": 0, "supremum": 1},
     "mse": {"curvature": "convex", "infimum": 0, "infimum_at": 0, "robust": False, "symmetry": "even",
@@ -95,3 +97,41 @@ def test_a_users_function(tmp_path: Path) -> None:
     assert found.symmetry == "odd"
     assert found.lipschitz == pytest.approx(2, rel=1e-12)
     assert found.asymptotes == (Line(0, 0), Line(0, 0))
+
+
+OWN: dict[str, tuple[str, str, str, dict[str, Any]]] = {
+    "logarithm": ("x", "math.log(x)", "formula='log(x)', derivative='symbolic', domain='(0, inf)'",
+                  {"infimum": -INF, "supremum": INF, "lipschitz": INF, "curvature": "concave"}),
+    "logarithm_up_to_1": ("x", "math.log(1 - x)", "formula='log(1 - x)', derivative='symbolic', domain='[-1, 1)'",
+                          {"infimum": -INF, "supremum_at": -1, "lipschitz": INF}),
+    "twice_logarithm": ("x", "math.log1p(math.log1p(abs(x)))",
+                        "formula='log(1 + log(1 + abs(x)))', derivative='numerical'", {"supremum": INF}),
+    "bell": ("x", "math.exp(x * x)", "formula='exp(x**2)', derivative='numerical'",
+             {"infimum": 1, "infimum_at": 0, "supremum": INF, "curvature": "convex", "mean": INF}),
+    "quarter_bell": ("x", "math.exp(x * x / 4)", "formula='exp(x**2/4)', derivative='symbolic'",
+                     {"mean": pytest.approx(math.sqrt(2), rel=1e-9)}),
+    "steep": ("x", "math.exp(5 * x)", "formula='exp(5*x)', derivative='symbolic'",
+              {"mean": pytest.approx(math.exp(12.5), rel=1e-6)}),
+    "inverse": ("x", "1 / x", "formula='1/x', derivative='symbolic'",
+                {"infimum": -INF, "supremum": INF, "lipschitz": INF, "mean": INF}),
+    "slow": ("x", "1 - 1 / math.log(3 + abs(x))", "formula='1 - 1/log(3 + abs(x))', derivative='numerical'",
+             {"supremum": pytest.approx(1, abs=2e-3), "supremum_at": None}),
+    "cube": ("x", "x * x * x", "formula='x**3', derivative='symbolic'", {"symmetry": "odd", "supremum": INF}),
+    "quartic": ("pred, target", "(pred - target)**4", "formula='(pred - target)**4', derivative='symbolic'",
+                {"symmetry": "even", "curvature": "convex", "infimum": 0}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_properties_of_functions_of_ones_own(name: str, tmp_path: Path) -> None:
+    arguments, body, fields, known = OWN[name]
+    kind = "loss" if "target" in arguments else "activation"
+    file = tmp_path / "mine.py"
+    file.write_text(
+        f"import math\nimport actbench\n@actbench.{kind}({fields})\n"
+        f"def {name}({arguments}):\n    '''Mine.'''\n    return {body}\n"
+    )
+    found = properties(bind(load_file(file)[0]))  # a warning of NumPy's would be an error
+    assert {label: getattr(found, label) for label in known} == known
+    if known.get("mean") == INF:
+        assert ("mean for N(0, 1)", "diverges") in found.rows()
