@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 from actbench.catalog import numeric, primitives
-from actbench.catalog.domain import EXTENDED_REALS, REALS, Domain
+from actbench.catalog.domain import EXTENDED_REALS, REALS, Domain, Range
 from actbench.catalog.errors import DeclarationError, ParameterError
 from actbench.catalog.formula import Formula
 from actbench.wording import in_one_line
@@ -171,7 +171,7 @@ class Declaration:
     params: Mapping[str, Param] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     domain: Domain = EXTENDED_REALS
-    range: Domain = REALS
+    range: Range = Range(str(REALS))  # noqa: RUF009  (it is frozen)
     target: Domain = REALS
     kinks: tuple[Kink, ...] = ()
     exact: Body | None = None
@@ -191,7 +191,13 @@ class Declaration:
         return self.forward(*arguments)
 
     def __post_init__(self) -> None:
-        for check in (self._check_signatures, self._check_formulas, self._check_kinks, self._check_call):
+        for check in (
+            self._check_signatures,
+            self._check_formulas,
+            self._check_range,
+            self._check_kinks,
+            self._check_call,
+        ):
             check()
 
     @cached_property
@@ -233,6 +239,10 @@ class Declaration:
         """Whether a parameter is a count or an index: the integers among those of bodies with loops."""
         default = self.defaults[name]
         return self.template not in ("elementwise", "pairwise") and type(default) is int
+
+    def range_at(self, given: Mapping[str, Any]) -> Domain:
+        """The values that it takes at the given parameters."""
+        return self.range.at(self.resolve(given), NUMERIC)
 
     def describe(self, name: str) -> Param:
         """What is known of a parameter; an undescribed one takes any real number."""
@@ -289,6 +299,15 @@ class Declaration:
                 strangers = formula.names - known if formula else frozenset()
                 if strangers:
                     raise self._fault(f"the formula names {sorted(strangers)[0]!r}, which is no parameter")
+
+    def _check_range(self) -> None:
+        strangers = self.range.names - set(self.defaults)
+        if strangers:
+            raise self._fault(f"its range names {sorted(strangers)[0]!r}, which is no parameter")
+        try:
+            self.range_at({})
+        except Exception as error:
+            raise self._fault(f"its range {self.range} cannot be evaluated: {error}") from None
 
     def _check_kinks(self) -> None:
         if self.prepare is not None:

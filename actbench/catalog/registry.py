@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from actbench.catalog.declaration import Body, Declaration, Derivation, Kind, Param, Template
-from actbench.catalog.domain import EXTENDED_REALS, REALS, Domain
+from actbench.catalog.domain import EXTENDED_REALS, REALS, Domain, Range
 from actbench.catalog.errors import (
     ActbenchError,
     DeclarationError,
@@ -46,7 +46,7 @@ def _declare(
     derivative_formula: str | None,
     params: Mapping[str, Param] | None,
     domain: Domain | str,
-    range: Domain | str,
+    range: Domain | Range | str,
     target: Domain | str = REALS,
     aliases: Sequence[str] = (),
     name: str | None = None,
@@ -66,7 +66,7 @@ def _declare(
             params=params or {},
             aliases=tuple(aliases),
             domain=_domain(domain),
-            range=_domain(range),
+            range=Range(str(range)),
             target=_domain(target),
             origin=inspect.getsourcefile(forward) or "",
             **rest,
@@ -86,7 +86,7 @@ def activation(
     rowwise: bool = False,
     params: Mapping[str, Param] | None = None,
     domain: Domain | str = EXTENDED_REALS,
-    range: Domain | str = REALS,
+    range: Domain | Range | str = REALS,
     **rest: Any,
 ) -> Callable[[Body], Declaration]:
     """Declare the decorated scalar (or, with ``rowwise``, row) function as an activation.
@@ -117,7 +117,7 @@ def loss(
     template: Template = "pairwise",
     params: Mapping[str, Param] | None = None,
     domain: Domain | str = REALS,
-    range: Domain | str = "[0, inf)",
+    range: Domain | Range | str = "[0, inf)",
     **rest: Any,
 ) -> Callable[[Body], Declaration]:
     """Declare the decorated function of (pred, target, ...) as a loss; see ``activation``."""

@@ -295,6 +295,15 @@ def plain(formula: Formula, left: str = "") -> tuple[str, ...]:
     )
 
 
+def inline(formula: Formula) -> str:
+    """The formula as text in one line, its numbers of 6 digits."""
+    notation, tree = _Plain(), formula.tree.body
+    if not isinstance(tree, ast.IfExp):
+        return notation.render(tree)
+    *chosen, (last, _) = notation.pieces(tree)
+    return " else ".join([*(f"{value} if {condition}" for value, condition in chosen), last])
+
+
 def symbol(name: str) -> str:
     """A parameter's name for matplotlib, within ``$...$``."""
     return _Mathtext().name(name)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from actbench.catalog import primitives
 from actbench.catalog.declaration import Declaration, Kink
+from actbench.catalog.domain import Range
 from actbench.present import formula as notation
 from actbench.present import table
 from actbench.present.table import Column, Table
@@ -142,6 +143,13 @@ def _number(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def _span(span: Range) -> str:
+    if not span.ends:
+        return str(span)
+    low, high = map(notation.inline, span.ends)
+    return f"{span.text[0]}{low}, {high}{span.text[-1]}"
+
+
 def _kink(kink: Kink, declaration: Declaration) -> str:
     axis = "x" if declaration.kind == "activation" else declaration.operands[0]
     if kink.jump:
@@ -175,7 +183,7 @@ def page(f: Function) -> RenderableType:
     )
     if d.defaults:
         section("Parameters", table.terminal(parameters(d)))
-    where = [("domain", str(d.domain)), ("range", str(d.range))]
+    where = [("domain", str(d.domain)), ("range", _span(d.range))]
     where += [("target", str(d.target))] if d.kind == "loss" else []
     gradients = ("x" if d.kind == "activation" else "pred", *d.gradients)
     section("Definition", _pairs([*where, ("gradients", ", ".join(gradients))]))

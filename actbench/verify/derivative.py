@@ -239,7 +239,7 @@ class _Checker(ABC):
         if kinks:
             self._kinks(value, derivative, kinks, axis, fixed, given)
         self._undeclared(value, derivative, places, x, axis, fixed, given)
-        bounds = self.f.declaration.range
+        bounds = self.f.declaration.range_at(given)
         clipped = np.clip(y, bounds.low, bounds.high)
         room = 1e-12 * np.maximum(1.0, np.minimum(np.abs(clipped), 1e300))
         self.tally("range", "declared range").add(

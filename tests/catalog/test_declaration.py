@@ -93,6 +93,9 @@ FAULTS: dict[str, tuple[Callable[..., Any], dict[str, Any], str]] = {
     "body returns text": (chatty, {"formula": "x", "derivative": two}, "returns str"),
     "empty domain": (square, {"formula": "x**2", "derivative": two, "domain": "[2, 1]"}, "is empty"),
     "no domain": (square, {"formula": "x**2", "derivative": two, "domain": "positive"}, "is not an interval"),
+    "range of a stranger": (square, {"formula": "x**2", "derivative": two, "range": "[0, beta]"}, "its range names 'beta'"),
+    "no range": (square, {"formula": "x**2", "derivative": two, "range": "[0, 1, 2]"}, "is not an interval"),
+    "range without a value": (scaled, {"formula": "scale*x", "derivative": one_of_two, "range": "[0, 1/(scale - 1)]"}, "cannot be evaluated"),
     "name taken": (square, {"formula": "x**2", "derivative": two, "name": "relu"}, "'relu' belongs to relu"),
     "alias taken": (square, {"formula": "x**2", "derivative": two, "aliases": ("linear",)}, "belongs to identity"),
 }  # fmt: skip

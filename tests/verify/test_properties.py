@@ -15,6 +15,7 @@ from actbench.catalog.registry import load_file
 from actbench.kernels import bind
 from actbench.verify.properties import Line, properties
 
+ALL = registry.declarations()
 INF = math.inf
 KNOWN: dict[str, dict[str, Any]] = {
     "sigmoid": {"monotone": "increasing", "infimum": 0, "supremum": 1, "infimum_at": None, "symmetry": "neither",
@@ -135,3 +136,28 @@ def test_properties_of_functions_of_ones_own(name: str, tmp_path: Path) -> None:
     assert {label: getattr(found, label) for label in known} == known
     if known.get("mean") == INF:
         assert ("mean for N(0, 1)", "diverges") in found.rows()
+
+
+@pytest.mark.parametrize(
+    "name", [d.name for d in ALL if d.template in ("elementwise", "pairwise") or "soft" in d.name]
+)
+def test_the_declared_range_is_the_measured_one(name: str) -> None:
+    found, declared = properties(get(name)), registry.find(name).range_at({})
+    assert (found.infimum, found.supremum) == pytest.approx((declared.low, declared.high), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("swish", {"beta": 2.0}),
+        ("swish", {"beta": -0.5}),
+        ("swish", {"beta": 0.0}),
+        ("step", {"values": -1.0}),
+        ("elu", {"alpha": 0.5}),
+        ("celu", {"alpha": 3.0}),
+        ("hardtanh", {"min_val": -2.0, "max_val": 0.5}),
+    ],
+)
+def test_the_declared_range_follows_the_parameters(name: str, given: dict[str, float]) -> None:
+    found, declared = properties(get(name), given), registry.find(name).range_at(given)
+    assert (found.infimum, found.supremum) == pytest.approx((declared.low, declared.high), rel=1e-12)

@@ -24,6 +24,7 @@ from actbench.catalog.registry import activation
     params={
         "beta": Param(meaning="sharpness of the gate", elsewhere={"keras": 1.0, "jax": 1.0}, shown=(0.5, 2.0))
     },
+    range="[-0.27846454276107380/beta if beta > 0 else -inf, inf if beta >= 0 else -0.27846454276107380/beta]",
     error_bounds=(0.85, 2),
     reference="Ramachandran, Zoph and Le (2017), Searching for Activation Functions, arXiv:1710.05941",
     pitfalls=(
@@ -41,6 +42,7 @@ def swish(x: float, beta: float = 1.0) -> float:
     formula="x / (1 + exp(-x))",
     derivative_formula="1/(1 + exp(-x)) + x*exp(-x)/(1 + exp(-x))**2",
     derivative=lambda x: primitives.silu_slope(x, 0.0),
+    range="[-0.27846454276107380, inf]",
     error_bounds=(0.85, 2),
     reference="Elfwing, Uchibe and Doya (2018), arXiv:1702.03118; Hendrycks and Gimpel (2016)",
     pitfalls=("Not monotone: the minimum is -0.2785 at x = -1.2785, where the derivative changes sign.",),
@@ -55,6 +57,7 @@ def silu(x: float) -> float:
     formula="x * tanh(log(1 + exp(x)))",
     derivative_formula="tanh(log(1 + exp(x))) + x*(1 - tanh(log(1 + exp(x)))**2)/(1 + exp(-x))",
     derivative=primitives.mish_slope,
+    range="[-0.30884341301725041, inf]",
     error_bounds=(0.85, 0.8),
     reference="Misra (2020), Mish: A Self Regularized Non-Monotonic Activation Function, arXiv:1908.08681",
     pitfalls=(
@@ -72,6 +75,7 @@ def mish(x: float) -> float:
     formula="x/2 * erfc(-x/sqrt(2))",
     derivative_formula="erfc(-x/sqrt(2))/2 + x*exp(-x**2/2)/sqrt(2*pi)",
     derivative=primitives.gelu_slope,
+    range="[-0.16997120747990366, inf]",
     error_bounds=(1, 1.6),
     reference="Hendrycks and Gimpel (2016), Gaussian Error Linear Units, arXiv:1606.08415",
     pitfalls=(
@@ -95,6 +99,7 @@ def gelu(x: float) -> float:
     ),
     derivative=primitives.gelu_tanh_slope,
     aliases=("gelu_new", "gelu_approximate"),
+    range="[-0.17004075057125405, inf]",
     error_bounds=(0.85, 1.55),
     reference="Hendrycks and Gimpel (2016), arXiv:1606.08415; torch gelu(approximate='tanh')",
     pitfalls=(
@@ -118,6 +123,7 @@ def _hardswish_slope(x: float) -> float:
     derivative_formula="0 if x < -3 else 1 if x > 3 else x/3 + 1/2",
     derivative=_hardswish_slope,
     aliases=("hard_swish", "hard_silu"),
+    range="[-3/8, inf]",
     kinks=(
         Kink(at="-3", left="0", right="-1/2", value="-1/2"),
         Kink(at="3", left="3/2", right="1", value="3/2"),

@@ -32,7 +32,7 @@ def identity(x: float) -> float:
         )
     },
     aliases=("heaviside", "binary_step"),
-    range="(-inf, inf)",
+    range="[min(0, values), max(1, values)]",
     kinks=(Kink(at="0", left="0", right="0", value="0", jump=True),),
     error_bounds=(0.5, 0.5),
     reference="McCulloch and Pitts (1943); torch.heaviside",

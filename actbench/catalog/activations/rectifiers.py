@@ -190,7 +190,7 @@ def rrelu(x: float, slope: float = 11 / 48) -> float:
             shown=(0.3, 2.0),
         )
     },
-    range="[-inf, inf]",
+    range="[-alpha, inf]",
     kinks=(Kink(at="0", left="alpha", right="1", value="alpha"),),
     error_bounds=(1, 0.9),
     reference="Clevert, Unterthiner and Hochreiter (2016), arXiv:1511.07289",
@@ -232,7 +232,7 @@ def _celu_alpha(x: float, alpha: float) -> float:
             shown=(0.3, 2.0),
         )
     },
-    range="[-inf, inf]",
+    range="[-alpha, inf]",
     error_bounds=(1, 0.9),
     reference="Barron (2017), Continuously Differentiable Exponential Linear Units, arXiv:1704.07483",
     pitfalls=("It is elu for alpha = 1 only; for every other alpha it has, unlike elu, no kink.",),
@@ -283,6 +283,7 @@ def _hardtanh_levels(x: Any, min_val: float = -1.0, max_val: float = 1.0) -> Map
         "max_val": Param(meaning="largest value", elsewhere={"torch": 1.0, "jax": 1.0}),
     },
     aliases=("hard_tanh",),
+    range="[min_val, max_val]",
     kinks=(
         Kink(at="min_val", left="0", right="1", value="0"),
         Kink(at="max_val", left="1", right="0", value="0"),
