@@ -8,6 +8,7 @@ from typing import Annotated
 
 import click
 import typer
+from typer.core import TyperGroup
 
 from actbench.catalog.errors import ActbenchError
 from actbench.cli.audit import audit
@@ -21,9 +22,24 @@ from actbench.cli.list import list_functions
 from actbench.cli.plot import plot
 from actbench.cli.report import report
 from actbench.cli.show import show
+from actbench.cli.stdout import guarded
+from actbench.wording import suggestion
 
 FAULT, INTERRUPTED = 70, 130
+
+
+class _Commands(TyperGroup):
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        # Typer suggests a command, and so does Click from 8.4 on: one of them is enough.
+        if not args[0].startswith("-") and args[0] not in self.commands:
+            raise click.UsageError(f"no such command {args[0]!r}{suggestion(args[0], self.commands)}", ctx)
+        return super().resolve_command(ctx, args)
+
+
 app = typer.Typer(
+    cls=_Commands,
     name="actbench",
     help="How fast, how exact, what it looks like: the referee for activation and loss functions.",
     no_args_is_help=True,
@@ -64,21 +80,28 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
+def _code(result: object) -> int:
+    return result if isinstance(result, int) else 0
+
+
 def run(arguments: list[str] | None = None) -> int:
-    """Carry out one command line and return its exit code; a user's mistake is one line on stderr."""
+    """Carry out one command line and return its exit code; a user's mistake is one line on stderr.
+
+    A reader of stdout that has gone changes no exit code.
+    """
     try:
-        result = app(arguments, standalone_mode=False, prog_name="actbench")
-        return result if isinstance(result, int) else 0
+        with guarded():
+            result = app(arguments, standalone_mode=False, prog_name="actbench")
+        # Typer makes this code of Ctrl-C, and says nothing.
+        return _fail("interrupted", INTERRUPTED) if result == INTERRUPTED else _code(result)
     except (typer.Abort, KeyboardInterrupt):
         return _fail("interrupted", INTERRUPTED)
+    except click.exceptions.NoArgsIsHelpError as error:
+        return error.exit_code  # the help is printed already
     except click.ClickException as error:
         return _fail(error.format_message(), error.exit_code)
     except ActbenchError as error:
         return _fail(str(error), error.exit_code)
-    except BrokenPipeError:
-        # The reader of a pipe has gone (as with head): there is nobody to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:
         if os.environ.get("ACTBENCH_DEBUG"):
             raise

@@ -37,14 +37,15 @@ def console(*, stderr: bool = False) -> Console:
     return Console(file=stream, width=WIDTH if plain else None, highlight=False, markup=False, emoji=False)
 
 
-def plain_text(renderable: RenderableType, width: int = WIDTH) -> str:
-    """What a rich console prints, without colours and without spaces at the ends of lines."""
+def plain_text(renderable: RenderableType, width: int = WIDTH, encoding: str = "utf-8") -> str:
+    """What a rich console prints where that is the encoding, without colours and spaces at the ends of lines."""
     from rich.console import Console
 
-    stream = io.StringIO()
+    content = io.BytesIO()
+    stream = io.TextIOWrapper(content, encoding, errors="replace", newline="\n", write_through=True)
     paper = Console(file=stream, width=width, color_system=None, highlight=False, markup=False, emoji=False)
     paper.print(renderable)
-    return "".join(line.rstrip() + "\n" for line in stream.getvalue().splitlines())
+    return "".join(line.rstrip() + "\n" for line in content.getvalue().decode(encoding).splitlines())
 
 
 def display(renderable: RenderableType) -> None:
@@ -53,7 +54,7 @@ def display(renderable: RenderableType) -> None:
     if target.is_terminal:
         target.print(renderable)
     else:
-        sys.stdout.write(plain_text(renderable, target.width))
+        sys.stdout.write(plain_text(renderable, target.width, target.encoding))
 
 
 def json_text(document: Any) -> str:
