@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import hashlib
 import importlib
@@ -9,19 +10,23 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from actbench.catalog.declaration import Body, Declaration, Derivation, Kind, Param, Template
+from actbench.catalog.declaration import KINDS, Body, Declaration, Derivation, Kind, Param, Template
 from actbench.catalog.domain import EXTENDED_REALS, REALS, Domain, Range
 from actbench.catalog.errors import (
     ActbenchError,
     DeclarationError,
     InputFileError,
+    ParameterError,
     UnknownFunction,
     UsageError,
+    told,
 )
 from actbench.catalog.formula import Formula
 from actbench.wording import suggestion
@@ -29,11 +34,21 @@ from actbench.wording import suggestion
 ENTRY_POINTS = "actbench.functions"
 _LISTED = "see 'actbench list'"
 _declared: dict[str, Declaration] = {}
+_being_declared: set[str] = set()
+"""The functions that the file which is being loaded has declared so far."""
 _loaded = False
+
+
+class PluginWarning(UserWarning):
+    """A plug-in that cannot be loaded."""
 
 
 def _domain(value: Domain | str) -> Domain:
     return value if isinstance(value, Domain) else Domain(value)
+
+
+def _param(value: Param) -> Param:
+    return replace(value, valid=Domain(value.valid)) if isinstance(value.valid, str) else value
 
 
 def _declare(
@@ -50,6 +65,7 @@ def _declare(
     target: Domain | str = REALS,
     aliases: Sequence[str] = (),
     name: str | None = None,
+    summary: str | None = None,
     **rest: Any,
 ) -> Callable[[Body], Declaration]:
     def declare(forward: Body) -> Declaration:
@@ -58,12 +74,12 @@ def _declare(
             kind=kind,
             template=template,
             family=family,
-            summary=(inspect.getdoc(forward) or "").partition("\n")[0],
+            summary=summary or (inspect.getdoc(forward) or "").partition("\n")[0],
             forward=forward,
             formula=Formula(formula),
             derivative=derivative if derivative is not None else "",  # type: ignore[arg-type]
             derivative_formula=Formula(derivative_formula) if derivative_formula else None,
-            params=params or {},
+            params={n: _param(p) for n, p in (params or {}).items()},
             aliases=tuple(aliases),
             domain=_domain(domain),
             range=Range(str(range)),
@@ -71,10 +87,50 @@ def _declare(
             origin=inspect.getsourcefile(forward) or "",
             **rest,
         )
+        _check_names(declaration)
+        _check_defaults(declaration)
         _register(declaration)
         return declaration
 
     return declare
+
+
+def _check_fields(given: Mapping[str, Any], decorator: Callable[..., Any], *taken: str) -> None:
+    """Raise DeclarationError for a field that no declaration of the decorator has."""
+    known = {*inspect.signature(decorator).parameters, *(f.name for f in fields(Declaration))}
+    known -= {"rest", "kind", "forward", "origin", *taken}
+    for name in given:
+        if name not in known:
+            raise DeclarationError(
+                f"{decorator.__name__}() takes no {name!r}{suggestion(name, sorted(known))}"
+            )
+
+
+def _check_names(declaration: Declaration) -> None:
+    """Names are typed at a prompt and become those of files and of Python functions."""
+    for name in (declaration.name, *declaration.aliases):
+        if name == "<lambda>":
+            raise DeclarationError("a lambda has no name: write def, or give the decorator name=")
+        if not name.isidentifier():
+            raise DeclarationError(
+                f"the name {name!r} is no identifier: write it of letters, digits and underscores"
+            )
+
+
+def _check_defaults(declaration: Declaration) -> None:
+    for name, default in declaration.defaults.items():
+        if default is None:
+            continue
+        if name in declaration.params:
+            try:
+                declaration.describe(name).check(declaration.name, name, default)
+            except ParameterError as error:
+                raise DeclarationError(f"{error}: its default must be valid, too") from None
+        elif isinstance(default, str) and not isinstance(declaration.describe(name).valid, tuple):
+            raise DeclarationError(
+                f"{declaration.name}: the default {name}={default!r} is no number: list its choices, "
+                f"as params={{{name!r}: Param(({default!r}, ...))}}"
+            )
 
 
 def activation(
@@ -94,6 +150,7 @@ def activation(
     The name, the one-line summary and the parameters' defaults are those of the function; ``rest`` are
     further fields of Declaration. Raises DeclarationError when the declaration contradicts itself.
     """
+    _check_fields(rest, activation, "template", "target", "default_reduction", "mean_over")
     return _declare(
         "activation",
         "rowwise" if rowwise else "elementwise",
@@ -121,6 +178,7 @@ def loss(
     **rest: Any,
 ) -> Callable[[Body], Declaration]:
     """Declare the decorated function of (pred, target, ...) as a loss; see ``activation``."""
+    _check_fields(rest, loss, "row_output")
     return _declare(
         "loss",
         template,
@@ -138,11 +196,16 @@ def loss(
 def _register(declaration: Declaration) -> None:
     for name in (declaration.name, *declaration.aliases):
         other = _by_name().get(name)
-        if other is not None and other.origin != declaration.origin:
+        if other is None:
+            continue
+        if other.origin != declaration.origin:
             raise DeclarationError(
                 f"{declaration.name}: the name {name!r} belongs to {other.name} already; choose another"
             )
+        if other.name in _being_declared:
+            raise DeclarationError(f"the name {name!r} is declared twice; choose another for one of them")
     _declared[declaration.name] = declaration
+    _being_declared.add(declaration.name)
 
 
 def _by_name() -> dict[str, Declaration]:
@@ -162,11 +225,16 @@ def _load() -> None:
             importlib.import_module(f"{package.__name__}.{module.name}")
     for point in entry_points(group=ENTRY_POINTS):
         try:
-            point.load()
-        except Exception as error:
-            raise DeclarationError(
-                f"the plug-in {point.name!r} ({point.value}) cannot be loaded: {error}"
-            ) from error
+            with contextlib.redirect_stdout(sys.stderr):
+                point.load()
+        except (Exception, SystemExit) as error:
+            # One package that is broken must not take everybody else's functions away.
+            warnings.warn(
+                f"the plug-in {point.name!r} ({point.value}) cannot be loaded, so its functions are missing: "
+                f"{told(error)}",
+                PluginWarning,
+                stacklevel=3,
+            )
 
 
 def declarations(kind: str | None = None, family: str | None = None) -> tuple[Declaration, ...]:
@@ -176,8 +244,8 @@ def declarations(kind: str | None = None, family: str | None = None) -> tuple[De
     """
     _load()
     for label, value, known in (
-        ("kind", kind, {d.kind for d in _declared.values()}),
-        ("family", family, {d.family for d in _declared.values()}),
+        ("kind", kind, KINDS),
+        ("family", family, sorted({d.family for d in _declared.values()})),
     ):
         if value is not None and value not in known:
             raise UsageError(f"unknown {label} {value!r}{suggestion(str(value), known)}")
@@ -244,13 +312,19 @@ def load_file(path: Path | str) -> tuple[Declaration, ...]:
         raise InputFileError(f"{path} is not a Python file (its name must end in .py)")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    _being_declared.clear()
     try:
-        spec.loader.exec_module(module)
+        # What the file prints is no part of the command's document.
+        with contextlib.redirect_stdout(sys.stderr):
+            spec.loader.exec_module(module)
     except ActbenchError as error:
         raise DeclarationError(f"{path}: {error}") from error
     except (Exception, SystemExit) as error:
         line = _line_in(error, path)
-        raise DeclarationError(f"{path}{line}: {type(error).__name__}: {error}") from error
+        message = error.msg if isinstance(error, SyntaxError) else error
+        raise DeclarationError(f"{path}{line}: {type(error).__name__}: {message}") from error
+    finally:
+        _being_declared.clear()
     found = tuple(d for d in _declared.values() if d.origin == str(path))
     if not found:
         raise DeclarationError(
@@ -261,7 +335,7 @@ def load_file(path: Path | str) -> tuple[Declaration, ...]:
 
 def _line_in(error: BaseException, path: Path) -> str:
     if isinstance(error, SyntaxError):
-        return f":{error.lineno}"
+        return f":{error.lineno}" if error.lineno else ""
     traceback, line = error.__traceback__, ""
     while traceback is not None:
         if traceback.tb_frame.f_code.co_filename == str(path):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+import warnings
+from typing import Annotated, TextIO
 
 import click
 import typer
@@ -80,6 +81,18 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
+def _warned(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """A warning in one line, without the place in actbench's code where it was given."""
+    print(f"warning: {' '.join(str(message).split())}", file=file or sys.stderr)
+
+
 def _code(result: object) -> int:
     return result if isinstance(result, int) else 0
 
@@ -89,6 +102,7 @@ def run(arguments: list[str] | None = None) -> int:
 
     A reader of stdout that has gone changes no exit code.
     """
+    warnings.showwarning = _warned
     try:
         with guarded():
             result = app(arguments, standalone_mode=False, prog_name="actbench")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from actbench.cli.options import AsJson, Files, Quiet
+from actbench.cli.progress import tell
 
 
 def list_functions(
@@ -23,6 +24,9 @@ def list_functions(
     for path in files or []:
         registry.load_file(path)
     found = registry.declarations(kind, family)
+    if not found:
+        # Each is known, but nothing is both.
+        tell(f"no {kind} is of the family {family!r}", quiet)
     if as_json:
         fields = ("name", "aliases", "kind", "family", "summary")
         output.write_text(

@@ -34,7 +34,7 @@ from numba.core.registry import cpu_target
 from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
-from actbench.catalog.errors import DeclarationError, OutputError, UsageError
+from actbench.catalog.errors import DeclarationError, OutputError, UsageError, told
 from actbench.files import write_whole
 from actbench.kernels.arrays import compute_dtype
 from actbench.kernels.collection import uncollected
@@ -157,10 +157,9 @@ def _explain(error: Exception, bodies: tuple[Callable[..., Any], ...]) -> None:
         lines = [line.strip() for line in str(error).splitlines()]
         # Numba tells of every layer, the outermost first; the cause is what follows the last of these.
         last = max((i for i, line in enumerate(lines) if "Failed in" in line), default=-1)
+        cause = lines[last + 1].partition(": %")[0] if isinstance(error, NumbaError) else told(error)
         where = f"{own[0].co_name} in {own[0].co_filename}, line {own[0].co_firstlineno}"
-        raise DeclarationError(
-            f"Numba cannot compile {where}: {lines[last + 1].partition(': %')[0]}"
-        ) from error
+        raise DeclarationError(f"Numba cannot compile {where}: {cause}") from error
 
 
 def compile_kernel(
@@ -207,7 +206,7 @@ def compile_kernel(
         with uncollected():
             try:
                 entry = dispatcher.compile(signature)
-            except NumbaError as error:
+            except Exception as error:  # Numba stumbles, too, over what it does not know
                 _explain(error, declared)
                 raise
         dispatcher.disable_compile()

@@ -13,6 +13,7 @@ import numpy as np
 
 from actbench.kernels.base import Function
 from actbench.verify.section import Array, Section, sections
+from actbench.verify.trial import tried
 
 SATURATED = 1e-3
 """The slope below which a unit counts as saturated."""
@@ -160,7 +161,11 @@ def _interval(axis: str, low: float, high: float) -> str:
 
 
 def properties(f: Function, params: Mapping[str, Any] | None = None) -> Properties:
-    """The properties of a function: of its only section, or of a loss's at the largest target."""
+    """The properties of a function: of its only section, or of a loss's at the largest target.
+
+    Raises InfeasibleError where it has no values.
+    """
+    tried(f)
     return describe(sections(f, params)[-1], loss=f.kind == "loss")
 
 

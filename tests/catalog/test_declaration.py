@@ -43,6 +43,15 @@ def bare(x: float, scale: float) -> float:
     return scale * x
 
 
+def worded(x: float, how: Any = "fast") -> float:
+    """A line."""
+    return x
+
+
+def one_of_two_words(x: float, how: Any) -> float:
+    return 1.0
+
+
 def crossed(y: float) -> float:
     """Nothing."""
     return y
@@ -96,6 +105,15 @@ FAULTS: dict[str, tuple[Callable[..., Any], dict[str, Any], str]] = {
     "range of a stranger": (square, {"formula": "x**2", "derivative": two, "range": "[0, beta]"}, "its range names 'beta'"),
     "no range": (square, {"formula": "x**2", "derivative": two, "range": "[0, 1, 2]"}, "is not an interval"),
     "range without a value": (scaled, {"formula": "scale*x", "derivative": one_of_two, "range": "[0, 1/(scale - 1)]"}, "cannot be evaluated"),
+    "text as a default": (worded, {"formula": "x", "derivative": one_of_two_words}, "no number: list its choices"),
+    "default out of range": (
+        scaled, {"formula": "x", "derivative": one_of_two, "params": {"scale": Param(Domain("(0, 1)"))}},
+        r"scale=1.0 is outside its valid range \(0, 1\): its default must be valid",
+    ),
+    "misspelt field": (square, {"formula": "x**2", "derivative": two, "alias": ("y",)}, "takes no 'alias': did you mean 'aliases'"),
+    "field of its own making": (square, {"formula": "x**2", "derivative": two, "origin": "x"}, "takes no 'origin'"),
+    "no identifier": (square, {"formula": "x**2", "derivative": two, "name": "my fun/../x"}, "is no identifier"),
+    "lambda": (lambda x: x, {"formula": "x", "derivative": two}, "a lambda has no name"),
     "name taken": (square, {"formula": "x**2", "derivative": two, "name": "relu"}, "'relu' belongs to relu"),
     "alias taken": (square, {"formula": "x**2", "derivative": two, "aliases": ("linear",)}, "belongs to identity"),
 }  # fmt: skip
@@ -151,6 +169,9 @@ class TestFinding:
         assert isinstance(declaration.derivative_formula, Formula)
 
 
+HEAD = "import actbench\n"
+
+
 class TestFiles:
     def test_missing(self, tmp_path: Path) -> None:
         with pytest.raises(InputFileError, match="no such file"):
@@ -163,6 +184,16 @@ class TestFiles:
             ("import nothing_of_the_kind\n", ":1: ModuleNotFoundError"),
             ("def f(:\n", ":1: SyntaxError"),
             ("import sys\nsys.exit(3)\n", ":2: SystemExit"),
+            ("x = 1\0\n", r"mine\.py: SyntaxError: source code"),
+            (
+                f"{HEAD}@actbench.activation\ndef f(x):\n    return x\n",
+                r"write the fields .*@actbench.activation\(formula",
+            ),
+            (
+                2
+                * f"{HEAD}@actbench.activation(formula='x', derivative=lambda x: 1.0)\ndef f(x):\n    return x\n",
+                "'f' is declared twice",
+            ),
         ],
     )
     def test_faults(self, tmp_path: Path, text: str, message: str) -> None:
@@ -171,6 +202,27 @@ class TestFiles:
         with pytest.raises(DeclarationError, match=message) as caught:
             registry.load_file(file)
         assert "\n" not in str(caught.value)
+
+
+def test_a_valid_range_and_a_summary_may_be_text() -> None:
+    declare = registry.activation(
+        formula="scale*x",
+        derivative=one_of_two,
+        params={"scale": Param("(0, 2)")},
+        summary="In words.",  # type: ignore[arg-type]
+    )
+    declared = declare(scaled)
+    assert declared.summary == "In words."
+    with pytest.raises(ParameterError, match="outside its valid range"):
+        declared.resolve({"scale": 3.0})
+
+
+def test_a_file_may_be_loaded_again(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        f"{HEAD}@actbench.activation(formula='x', derivative=lambda x: 1.0)\ndef f(x):\n    return x\n"
+    )
+    assert [d.name for d in registry.load_file(file)] == [d.name for d in registry.load_file(file)] == ["f"]
 
 
 def test_domains() -> None:

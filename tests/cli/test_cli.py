@@ -93,6 +93,7 @@ ERRORS = [
     (["plot", "none.json"], 4, "none.json"),
     (["show", "rulu"], 2, "did you mean 'relu'"),
     (["list", "--kind", "lost"], 2, "did you mean 'loss'"),
+    (["list", "--kind", "x"], 2, "unknown kind 'x': choose from activation, loss"),
     (["list", "--family", "nope"], 2, "unknown family 'nope'"),
     (["bench", "relu", "--dtype", "float31"], 2, "float32"),
     (["bench", "relu", "--size", "ten"], 2, "ten"),
@@ -113,6 +114,11 @@ ERRORS = [
     (["check", "--from", "empty.py"], 2, "declares no function"),
     (["check", "--from", "slopeless.py"], 2, "derivative=lambda x"),
     (["check", "--from", "taken.py"], 2, "belongs to relu"),
+    (["show", "f", "--from", "nothing.py"], 2, "f: its forward has no finite value at any of"),
+    *(
+        ([command, "f", "--from", "foreign.py"], 2, "Numba cannot compile f in")
+        for command in ("show", "check")
+    ),
     (["audit"], 2, "--all"),
     (["audit", "rulu"], 2, "did you mean 'relu'"),
     (["audit", "relu", "--dtype", "float31"], 2, "float32"),
@@ -171,6 +177,9 @@ def test_a_mistake_is_one_clear_line(arguments, code, message, tmp_path):
     head = "import actbench\n@actbench.activation(formula='x'"
     (tmp_path / "slopeless.py").write_text(f"{head})\ndef f(x):\n    return x\n")
     (tmp_path / "taken.py").write_text(f"{head}, derivative=lambda x: 1.0)\ndef relu(x):\n    return x\n")
+    slope = ", derivative=lambda x: 1.0)\ndef f(x):\n    \n    return "
+    (tmp_path / "nothing.py").write_text(f"{head}{slope}float('nan')\n")
+    (tmp_path / "foreign.py").write_text(f"import json\n{head}{slope}float(len(json.dumps([x])))\n")
     np.save(tmp_path / "objects.npy", np.array([None, {}]), allow_pickle=True)
     before = sorted(tmp_path.iterdir())
     done = actbench(*arguments, cwd=tmp_path)
@@ -545,15 +554,36 @@ def test_version(tmp_path):
 
 
 def test_a_package_offers_functions_by_entry_point(tmp_path):
-    """A plug-in's functions are in the catalogue of every user who installs it; a broken one is one line."""
+    """A plug-in's functions are in the catalogue of every user who installs it; a broken one is one line, and takes nothing else away."""
     (tmp_path / "offering.py").write_text(MINE)
     info = tmp_path / "offering-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: offering\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[actbench.functions]\nmine = offering\n")
-    listed = actbench("list", cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    listed = actbench("list", cwd=tmp_path, PYTHONPATH=path)
     assert "leaky_tanh" in listed.stdout, listed.stderr
     (info / "entry_points.txt").write_text("[actbench.functions]\nmine = missing\n")
-    broken = actbench("list", cwd=tmp_path, PYTHONPATH=str(tmp_path))
-    assert broken.returncode == 2
-    assert "the plug-in 'mine' (missing) cannot be loaded" in broken.stderr
+    for command in (["list"], ["show", "relu"], ["list", "--json"]):
+        broken = actbench(*command, cwd=tmp_path, PYTHONPATH=path)
+        assert broken.returncode == 0
+        assert "relu" in broken.stdout
+        (line,) = broken.stderr.splitlines()
+        assert line.startswith("warning: the plug-in 'mine' (missing) cannot be loaded")
+    (tmp_path / "missing.py").write_text("raise SystemExit('gone')")
+    left = actbench("list", cwd=tmp_path, PYTHONPATH=path)
+    assert left.returncode == 0
+    assert "SystemExit: gone" in left.stderr
+
+
+def test_what_a_file_prints_is_no_part_of_the_document(mine, tmp_path):
+    mine.write_text("print('hello')\n" + MINE)
+    done = actbench("list", "--from", mine, "--json", cwd=tmp_path)
+    assert any(d["name"] == "leaky_tanh" for d in json.loads(done.stdout))
+    assert done.stderr == "hello\n"
+
+
+def test_kind_and_family_that_share_nothing_are_told(tmp_path):
+    done = actbench("list", "--kind", "loss", "--family", "sigmoid", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "no loss is of the family 'sigmoid'\n"
