@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import linecache
+import math
 import textwrap
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from actbench.catalog import primitives
 from actbench.catalog.declaration import Body, Declaration
 from actbench.catalog.errors import DeclarationError
 from actbench.catalog.formula import Formula
+from actbench.wording import suggestion
 
 if TYPE_CHECKING:
     from sympy import Expr
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 STEP = 2.0**-10
 """The relative step of numerical derivatives: a five-point difference with Richardson's correction leaves about
 1e-12 of max(|f|, |f'|) there, and nothing in tails below that. Write or derive tails that matter."""
+_OF_PYTHON = ("tan", "asin", "acos", "atan", "sinh", "cosh")
+"""Functions of formulas that are no primitives: Python's mathematics has them by these names, and SymPy, too."""
 _derived: dict[str, tuple[Declaration, Body]] = {}
 
 
@@ -58,7 +62,11 @@ def _function(declaration: Declaration, lines: list[str]) -> Body:
     # Where the compiler looks for a body's source; no modification time means: never reread.
     linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
     namespace: dict[str, Any] = {n: getattr(primitives, n) for n in (*primitives.SCALARS, "sign", "wide")}
-    namespace |= {"forward": declaration.forward, "inf": float("inf"), "pi": 3.141592653589793}
+    namespace |= {n: getattr(math, n) for n in _OF_PYTHON} | {
+        "forward": declaration.forward,
+        "inf": float("inf"),
+        "pi": 3.141592653589793,
+    }
     exec(compile(text, filename, "exec"), namespace)
     body: Body = namespace[name]
     return body
@@ -114,7 +122,10 @@ def _symbolic(declaration: Declaration) -> list[str]:
         ) from None
     x = declaration.operands[0]
     reader = _Reader(sympy)
-    expression = reader.read(declaration.formula)
+    try:
+        expression = reader.read(declaration.formula)
+    except DeclarationError as error:
+        raise DeclarationError(f"{declaration.name} in {declaration.origin}: {error}") from None
     real = sympy.Symbol(x, real=True)
     if expression.has(sympy.Abs, sympy.sign):
         # On each side |x| is x or -x, and what would cancel (softsign: 1/(1 + |x|) - |x|/(1 + |x|)^2) is gone.
@@ -164,10 +175,10 @@ class _Reader:
             "sigmoid": sigmoid, "softplus": softplus, "tanh": tanh, "exp": sympy.exp, "log": sympy.log,
             "sqrt": sympy.sqrt, "sin": sympy.sin, "cos": sympy.cos, "erf": sympy.erf, "erfc": sympy.erfc,
             "expm1": lambda u: sympy.exp(u) - 1, "log1p": lambda u: sympy.log(1 + u), "abs": sympy.Abs,
-            "sign": sympy.sign,
+            "sign": sympy.sign, **{name: getattr(sympy, name) for name in _OF_PYTHON},
             "max": lambda *a: self._extreme(a, sympy.Ge), "min": lambda *a: self._extreme(a, sympy.Le),
         }  # fmt: skip
-        self.gates = [sigmoid, softplus, tanh, sympy.exp, sympy.erf, sympy.erfc]
+        self.gates = [sigmoid, softplus, tanh, sympy.exp, sympy.erf, sympy.erfc, sympy.sinh, sympy.cosh]
 
     def _extreme(self, arguments: tuple[Any, ...], order: Any) -> Any:
         first, *rest = arguments
@@ -220,7 +231,14 @@ class _Reader:
             if isinstance(node.op, ast.Sub):
                 return left - right
             return left * right if isinstance(node.op, ast.Mult) else left**right
-        raise DeclarationError(f"the formula's {ast.unparse(node)!r} has no symbolic derivative: write it")
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            raise DeclarationError(
+                f"derivative='symbolic' knows no {name!r}, which the formula calls{suggestion(name, self.functions)}"
+            )
+        raise DeclarationError(
+            f"derivative='symbolic' cannot read {ast.unparse(node)!r} in the formula: write it"
+        )
 
     def _one_plus_exp(self, expression: Any) -> Any:
         """u where the expression is 1 + exp(u), else None."""
@@ -256,8 +274,7 @@ class _Reader:
             def _print_Rational(self, expr: Any) -> str:
                 return f"({expr.p}.0 / {expr.q}.0)"
 
-        known = {
-            name: name for name in ("exp", "log", "sin", "cos", "tanh", "erf", "erfc", "sigmoid", "softplus")
-        }
+        called = ("exp", "log", "sin", "cos", "tanh", "erf", "erfc", "sigmoid", "softplus", *_OF_PYTHON)
+        known = {name: name for name in called}
         printer = Printer({"fully_qualified_modules": False, "user_functions": known})
         return lambda expression: str(printer.doprint(expression))

@@ -74,3 +74,39 @@ def test_sympy_missing_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "sympy", None)
     with pytest.raises(DeclarationError, match=r"pip install 'actbench\[symbolic\]'"):
         derive(declaration)  # type: ignore[arg-type]
+
+
+def of_python(tmp_path: Path, formula: str, body: str, domain: str) -> object:
+    file = tmp_path / "own.py"
+    file.write_text(
+        f"import math\nimport actbench\n"
+        f"@actbench.activation(formula={formula!r}, derivative='symbolic', domain={domain!r})\n"
+        f"def own(x):\n    '''Own.'''\n    return {body}\n"
+    )
+    (declaration,) = load_file(file)
+    return declaration
+
+
+@pytest.mark.parametrize(
+    ("name", "domain"),
+    [
+        ("sinh", "[-inf, inf]"),
+        ("cosh", "[-inf, inf]"),
+        ("atan", "[-inf, inf]"),
+        ("tan", "[-1, 1]"),
+        ("asin", "[-1, 1]"),
+        ("acos", "[-1, 1]"),
+    ],
+)
+def test_symbolic_of_what_pythons_mathematics_has(name: str, domain: str, tmp_path: Path) -> None:
+    f = bind(of_python(tmp_path, f"{name}(x)", f"math.{name}(x)", domain))  # type: ignore[arg-type]
+    report = Report(evidence(f))
+    assert not report.wrong, [f"{e.check}: {e.counterexample}" for e in report.wrong]
+
+
+def test_a_call_without_a_symbolic_derivative_is_named_with_its_function_and_file(tmp_path: Path) -> None:
+    declaration = of_python(tmp_path, "lgamma(x)", "math.lgamma(x)", "(0, inf)")
+    with pytest.raises(
+        DeclarationError, match=r"own in .*own\.py: .* knows no 'lgamma', which the formula calls"
+    ):
+        derive(declaration)  # type: ignore[arg-type]
