@@ -143,6 +143,14 @@ def _unsteady(derivative: Callable[[Array], Array], x: Array) -> Array:
     return changed & (np.abs(x) > 100)
 
 
+def _poles(x: Array, y: Array) -> list[float]:
+    """Where the value is infinite, and finite on both sides, which have nothing to do with one another."""
+    infinite = np.isinf(y)
+    alone = infinite[1:-1] & ~infinite[:-2] & ~infinite[2:]
+    poles: list[float] = x[1:-1][alone].tolist()
+    return poles
+
+
 def _on(axis: str, x: Array, fixed: Place = ()) -> Callable[[int], Place]:
     """The places of points on a curve."""
     return lambda i: ((axis, float(x[i])), *fixed)
@@ -218,18 +226,21 @@ class _Checker(ABC):
         # A numerical derivative has no shorter step than 1e-8.
         for p in places if self.rough else ():
             x = x[np.abs(x - p) > 1e-6 * max(1.0, abs(p))]
-        got = derivative(x)
-        reach = differences.reach_within(x, places, domain.low, domain.high)
+        y, got = value(x), derivative(x)
+        reach = differences.reach_within(x, [*places, *_poles(x, y)], domain.low, domain.high)
         found = differences.slope(lambda t: value(x + t), reach, at=x)
         # A slope that moves no value by a number that there is: differences see nothing of it.
         hidden = (found.value == 0) & (got != 0) & (np.abs(got) * reach < np.finfo(np.float64).tiny)
         found = differences.Slope(found.value, np.where(hidden, np.inf, found.error))
+        # Below the normal numbers an intermediate result that vanished (1/(x x) at 1e160) is no fault.
+        tiny = np.finfo(np.float64).tiny
+        found = differences.Slope(found.value, found.error + np.where(np.abs(found.value) < tiny, tiny, 0.0))
         if self.rough:
             # A step of 1e-3 crosses bends of the slope, and is long in a steep tail.
             scale = np.maximum(np.abs(found.value), np.abs(value(x)) / np.maximum(np.abs(x), 1.0))
             found = differences.Slope(found.value, found.error + 1e-3 * np.abs(found.value) + 1e-9 * scale)
         found = differences.Slope(found.value, np.where(_unsteady(derivative, x), np.inf, found.error))
-        y, flat = value(x), np.zeros(x.shape, bool)
+        flat = np.zeros(x.shape, bool)
         # A stretch from kink to kink on which the value is one constant is flat, though its last bits hide slopes.
         for piece in np.split(np.arange(x.size), np.searchsorted(x, sorted(places))):
             flat[piece] = piece.size > 1 and bool(np.all(y[piece] == y[piece[0]]))

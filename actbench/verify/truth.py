@@ -9,6 +9,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from actbench.catalog.domain import Domain
 from actbench.kernels.base import Function
 from actbench.verify import inputs
 from actbench.verify.audit import bound
@@ -99,10 +100,18 @@ def _of_specials(subject: Subject) -> Iterator[Judgement]:
     for others in [(t,) for t in inputs.typical_targets(f.declaration)] if pairwise else [()]:
         kinks = np.asarray(subject.kinks(*others), kind)
         x = inputs.within(np.concatenate([known, inputs.about(kinks, 2)]), f.declaration.domain)
+        x = x[~_beyond(x, f.declaration.domain)]
         operands = [x, *(np.full_like(x, t) for t in others)]
         # At other parameters the place of a kink is rounded, too.
         plain = f.declaration.error_bounds is None or subject.case.settings
         yield _of_elements(subject, "special values", _kept(subject, operands) if plain else operands)
+
+
+def _beyond(x: Array, domain: Domain) -> Array:
+    """Where a zero's sign tells that it lies beyond the end of the domain at 0: there 1/x is the other infinity."""
+    negative = np.signbit(x)
+    beyond: Array = (x == 0) & ((negative & (domain.low == 0)) | (~negative & (domain.high == 0)))
+    return beyond
 
 
 def _kept(subject: Subject, operands: Sequence[Array]) -> list[Array]:

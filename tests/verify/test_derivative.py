@@ -257,3 +257,22 @@ def test_what_is_right_is_not_called_wrong(tmp_path: Path, formula: str, derivat
 def test_points_that_all_lie_on_kinks_are_one_line() -> None:
     with pytest.raises(InfeasibleError, match="all values of the input lie on its kinks"):
         evidence(get("relu"), points=np.zeros(10))
+
+
+@pytest.mark.parametrize(
+    ("formula", "body", "slope", "domain"),
+    [
+        ("1/x", "1 / x", "-1 / (x * x)", "[-inf, inf]"),
+        ("sqrt(x)", "math.sqrt(x)", "0.5 / math.sqrt(x)", "[0, inf]"),
+        ("log(x)", "math.log(x)", "1 / x", "[0, inf]"),
+    ],
+)
+def test_poles_and_ends_of_the_domain_are_no_faults(
+    formula: str, body: str, slope: str, domain: str, tmp_path: Path
+) -> None:
+    found = declared(
+        tmp_path,
+        f"import math\n@actbench.activation(formula={formula!r}, derivative=lambda x: {slope}, domain={domain!r})\n"
+        f"def steep(x):\n    '''Steep.'''\n    return {body}\n",
+    )
+    assert not wrong(found), [str(e.counterexample) for e in Report(found).wrong]
