@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from actbench.catalog import primitives
-from actbench.catalog.declaration import Declaration, Kink
+from actbench.catalog.declaration import NUMERIC, Declaration, Kink
 from actbench.catalog.domain import Range
+from actbench.catalog.formula import Formula
 from actbench.present import formula as notation
 from actbench.present import table
 from actbench.present.table import Column, Table
@@ -100,7 +101,7 @@ def document(f: Function) -> dict[str, Any]:
         },
         "domain": str(d.domain),
         "range": str(d.range),
-        "target": str(d.target) if d.kind == "loss" else None,
+        "target": _targets(d) if d.kind == "loss" else None,
         "kinks": d.kinks,
         "error_bounds": d.error_bounds,
         "properties": properties(f),
@@ -150,12 +151,41 @@ def _span(span: Range) -> str:
     return f"{span.text[0]}{low}, {high}{span.text[-1]}"
 
 
+def _targets(declaration: Declaration) -> str:
+    """What a loss is compared with: numbers, or what names classes."""
+    return {
+        "classification": "class indices, one-hot rows or class probabilities",
+        "sequence": "labels: class indices, none of them the blank",
+    }.get(declaration.template, str(declaration.target))
+
+
 def _kink(kink: Kink, declaration: Declaration) -> str:
     axis = "x" if declaration.kind == "activation" else declaration.operands[0]
+    at, left, right, value = (
+        notation.inline(Formula(text)) for text in (kink.at, kink.left, kink.right, kink.value)
+    )
+    place = f"at {axis} = {at}"
+    if _is_infinite(kink, declaration):
+        place += " (at the defaults infinite: none)"
     if kink.jump:
-        return f"at {axis} = {kink.at} the value jumps; the slope there is {kink.value} by convention"
-    convention = f"{kink.value} there by convention"
-    return f"at {axis} = {kink.at}: slope {kink.left} on the left, {kink.right} on the right, {convention}"
+        return f"{place} the value jumps; the slope there is {value} by convention"
+    return f"{place}: slope {left} on the left, {right} on the right, {value} there by convention"
+
+
+def _is_infinite(kink: Kink, declaration: Declaration) -> bool:
+    """Whether the default parameters leave no such kink."""
+    names = {"inf": math.inf, **declaration.defaults}
+    at = Formula(kink.at)
+    return at.names <= names.keys() and math.isinf(at.evaluate(names, NUMERIC))
+
+
+def _prepared(declaration: Declaration) -> list[tuple[str, str]]:
+    """What the formula's names stand for that are no parameters of the call but made of them."""
+    made = [n for n in declaration.body_params if n not in declaration.defaults]
+    if declaration.prepare is None or not made:
+        return []
+    meaning = (inspect.getdoc(declaration.prepare) or "").partition("\n")[0].replace("`", "")
+    return [(f"{', '.join(made)}:", meaning)]
 
 
 def page(f: Function) -> RenderableType:
@@ -179,12 +209,16 @@ def page(f: Function) -> RenderableType:
     formulas = zip(left_sides(d), (d.formula, d.derivative_formula), strict=True)
     section(
         "Formula",
-        _pairs([(f"{left} =", "\n".join(notation.plain(x))) for left, x in formulas if x], "right", 1),
+        _pairs(
+            [(f"{left} =", "\n".join(notation.plain(x))) for left, x in formulas if x] + _prepared(d),
+            "right",
+            1,
+        ),
     )
     if d.defaults:
         section("Parameters", table.terminal(parameters(d)))
     where = [("domain", str(d.domain)), ("range", _span(d.range))]
-    where += [("target", str(d.target))] if d.kind == "loss" else []
+    where += [("target", _targets(d))] if d.kind == "loss" else []
     gradients = ("x" if d.kind == "activation" else "pred", *d.gradients)
     section("Definition", _pairs([*where, ("gradients", ", ".join(gradients))]))
     if d.kinks:

@@ -50,10 +50,26 @@ def test_parameters_tell_what_others_default_to():
     [
         ("relu", "at x = 0: slope 0 on the left, 1 on the right, slope_at_zero there by convention"),
         ("step", "at x = 0 the value jumps; the slope there is 0 by convention"),
+        ("selu", "at x = 0: slope 1.7581 on the left, 1.0507 on the right, 1.7581 there by convention"),
+        ("softplus", "at x = threshold / beta (at the defaults infinite: none) the value jumps"),
         ("mae", "at pred = target: slope -1 on the left, 1 on the right, 0 there by convention"),
     ],
 )
 def test_kinks_are_told_with_their_convention(name, line):
+    assert line in " ".join(text_of(name).split())
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("rrelu", "slope: The slope: the mean in evaluation"),
+        ("cross_entropy", "target class indices, one-hot rows or class probabilities"),
+        ("ctc", "target labels: class indices, none of them the blank"),
+        ("selu", "range [-1.7581, inf]"),
+        ("elu", "range [-alpha, inf]"),
+    ],
+)
+def test_a_page_says_what_names_stand_for(name, line):
     assert line in " ".join(text_of(name).split())
 
 
