@@ -14,7 +14,7 @@ from actbench.catalog.errors import UsageError
 from actbench.catalog.formula import Formula
 from actbench.present import formula as notation
 from actbench.present.curves import Limits, Subject, Trace, trace
-from actbench.present.layout import GAP, LINE, MARGIN, TICKS, Page, frame, label_beside
+from actbench.present.layout import GAP, KEY, LINE, MARGIN, TICKS, Page, frame, label_beside
 from actbench.present.theme import HEIGHT, WIDTH, Theme
 from actbench.verify.properties import Line, describe
 from actbench.verify.section import Array, Section
@@ -29,6 +29,11 @@ MOST = 7
 VALUE, SLOPE = 1, 2
 """Which of a trace's arrays a panel shows."""
 _DASHES = {VALUE: "-", SLOPE: (0, (4, 2))}
+_PATTERNS: tuple[Any, ...] = (
+    "-", (0, (4, 1.5)), (0, (1.2, 1.2)), (0, (4, 1.2, 1.2, 1.2)), (0, (2.2, 1)), (0, (8, 1.5)),
+    (0, (4, 1.2, 1.2, 1.2, 1.2, 1.2)),
+)  # fmt: skip
+"""Of the curves of one panel, which so are told apart without their colours."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,12 @@ class Curve:
     which: int
     colour: str
     label: str
+    pattern: Any = None
+    """Of the line; None is what values and slopes have where each is alone."""
+
+    @property
+    def style(self) -> Any:
+        return self.pattern or _DASHES[self.which]
 
 
 @dataclass
@@ -170,7 +181,13 @@ def _panels(
         if which == SLOPE and not deriv:
             break
         curves = [
-            Curve(t, which, theme.colours[i], "" if alone else _name(subject, t, len(functions) > 1))
+            Curve(
+                t,
+                which,
+                theme.colours[i],
+                "" if alone else _name(subject, t, len(functions) > 1),
+                None if alone else _PATTERNS[i],
+            )
             for i, (subject, t) in enumerate(flat)
         ]
         if len(functions) > 1:
@@ -292,7 +309,10 @@ def _axes(page: Page, panel: Panel, left: float, top: float, width: float) -> No
     vertical = _vertical(panel.curves)
     labels = max((page.measure(c.label, 15)[0] for c in panel.curves if c.label), default=0.0)
     side, anchors = _anchors(panel.curves, vertical, (top, bottom)) if labels else ("right", [])
-    beside = {side: labels + 40 if labels else 12, ("left" if side == "right" else "right"): TICKS}
+    beside = {
+        side: labels + (40 if panel.curves[0].pattern is None else 40 + KEY) if labels else 12,
+        ("left" if side == "right" else "right"): TICKS,
+    }
     axes = page.axes(left + beside["left"], top, left + width - beside["right"], bottom)
     axes.set_xlim(low, high)
     axes.set_ylim(*vertical)
@@ -310,7 +330,8 @@ def _axes(page: Page, panel: Panel, left: float, top: float, width: float) -> No
         scale = (edges["right"] - edges["left"]) / (high - low)
         names = [(curve.label, curve.colour) for curve in panel.curves]
         places = [(edges["left"] + (x - low) * scale, y) for x, y in anchors]
-        label_beside(page, names, places, edges[side], -1 if side == "left" else 1, (top, bottom))
+        keys = [curve.pattern for curve in panel.curves]
+        label_beside(page, names, places, edges[side], -1 if side == "left" else 1, (top, bottom), keys)
 
 
 def _vertical(curves: Sequence[Curve]) -> Limits:
@@ -339,8 +360,8 @@ def _anchors(
 ) -> tuple[str, list[tuple[float, float]]]:
     """The side on which labels stand, and the point of each curve that its label means.
 
-    The points are the ends on the right, or on the left, wherever the ends are apart; else those at the
-    abscissa where the curves are farthest apart. Abscissae are the axis', ordinates pixels of the page.
+    The points are the ends on the right, or on the left where the curves are farther apart there: a line to a
+    point within the axes would look like one of the curves. Abscissae are the axis', ordinates pixels of the page.
     """
     top, bottom = place
     low = max(c.trace.low for c in curves)
@@ -355,10 +376,8 @@ def _anchors(
     heights = np.sort(np.array(rows), axis=0)
     room = np.diff(heights, axis=0).min(axis=0) if len(curves) > 1 else np.full(x.size, math.inf)
     at = x.size - 1
-    if room[at] < LINE:
-        at = at if room[at] >= room[0] else 0
-        if room[at] < LINE / 3 and room.max() > 2 * room[at]:
-            at = int(room.argmax())
+    if room[at] < LINE and room[0] > room[at] + 1:
+        at = 0
     points = [
         (
             curve.trace.low if at == 0 else curve.trace.high if at == x.size - 1 else float(x[at]),
@@ -374,7 +393,7 @@ def plot_curve(axes: Axes, curve: Curve, theme: Theme, *, width: float = 3.2, ma
     style: dict[str, Any] = {
         "color": curve.colour,
         "linewidth": width,
-        "linestyle": _DASHES[curve.which],
+        "linestyle": curve.style,
         "zorder": 3,
     }
     for piece in curve.trace.pieces:

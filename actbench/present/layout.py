@@ -15,6 +15,8 @@ MARGIN, GAP = 48, 40
 """Pixels round the page and between its panels."""
 TICKS = 84
 """Pixels that tick labels take beside an axis."""
+KEY = 84
+"""Pixels that a piece of a curve takes before its label."""
 LINE = 36
 """Pixels from one label beside an axis to the next."""
 
@@ -157,16 +159,25 @@ def label_beside(
     edge: float,
     way: int,
     place: tuple[float, float],
+    keys: Sequence[Any] = (),
 ) -> None:
     """Labels (text and colour) beside a panel's edge, with lines to their anchors unless they stand right there.
+
+    ``keys`` are line styles to show before the labels; with them the lines to the anchors are thin and grey.
 
     ``way`` is 1 right of the panel and -1 left of it; ``place`` is the panel's top and bottom; all in pixels.
     """
     top, bottom = place[0] + LINE / 2, place[1] - LINE / 2
     heights = spread([y for _, y in anchors], LINE, top, bottom)
     near = all(abs(x - edge) < 2 and abs(y - at) < 4 for (x, y), at in zip(anchors, heights, strict=True))
-    for (text, colour), (x, y), at in zip(labels, anchors, heights, strict=True):
+    keyed = any(key is not None for key in keys)
+    for i, ((text, colour), (x, y), at) in enumerate(zip(labels, anchors, heights, strict=True)):
         if not near:
-            page.line([(x, y), (edge + 4 * way, y), (edge + 20 * way, at)], colour, 1.2)
+            ink, width = (page.theme.muted, 0.8) if keyed else (colour, 1.2)
+            page.line([(x, y), (edge + 4 * way, y), (edge + 20 * way, at)], ink, width)
+        start = edge + (12 if near else 28) * way
+        if keyed:
+            page.line([(start, at), (start + (KEY - 10) * way, at)], colour, 3.0, keys[i])
+            start += KEY * way
         style = {"color": colour, "va": "center", "ha": "left" if way > 0 else "right"}
-        page.text(edge + (12 if near else 28) * way, at, text, 15, **style)
+        page.text(start, at, text, 15, **style)

@@ -240,3 +240,14 @@ def test_the_users_matplotlib_settings_change_nothing():
     with matplotlib.rc_context({"axes.facecolor": "red", "font.size": 40, "lines.linewidth": 9}):
         after = output.figure_bytes(draw("relu", deriv=True), "png")
     assert before == after
+
+
+def test_several_curves_differ_by_dash_and_no_leader_runs_through_the_axes():
+    figure = draw("relu", "gelu", "silu", "elu", "tanh", "mish", "selu", deriv=True)
+    for axes in figure.axes:
+        patterns = {(ln.get_color(), str(ln._unscaled_dash_pattern)) for ln in lines(axes)}
+        assert len({pattern for _, pattern in patterns}) == len({colour for colour, _ in patterns}) == 7
+        inside = axes.get_position()
+        for line in figure.artists:
+            across = np.asarray(line.get_xdata())
+            assert not ((across > inside.x0 + 0.01) & (across < inside.x1 - 0.01)).any()
