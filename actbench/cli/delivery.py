@@ -36,10 +36,11 @@ def parse_exports(
 ) -> list[tuple[str, str]]:
     """The (format, file) pairs of the --export options, and ``also`` JSON on stdout.
 
-    Raises UsageError for a format that is not of these kinds, and where more than one document would go to stdout.
+    Raises UsageError for a format that is not of these kinds, and where more than one document would go to stdout,
+    and OutputError for a folder that does not exist: before minutes are spent on what could not be written.
     """
     from actbench.catalog.errors import UsageError
-    from actbench.present.output import STDOUT
+    from actbench.present.output import STDOUT, check_place
 
     exports = []
     for text in texts or []:
@@ -47,6 +48,7 @@ def parse_exports(
         if kind not in kinds or not equals or not file:
             *most, last = (f"{kind}=FILE" for kind in kinds)
             raise UsageError(f"--export {text}: write {', '.join(most)} or {last} (- is stdout)")
+        check_place(file)
         exports.append((kind, file))
     if also:
         exports.append(("json", STDOUT))

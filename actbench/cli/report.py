@@ -37,12 +37,13 @@ def report(
     from actbench.bench.run import Run, load_run
     from actbench.catalog.errors import UsageError
     from actbench.present import audits
-    from actbench.present.output import STDOUT
+    from actbench.present.output import STDOUT, check_place
 
     exports = parse_exports(export, also=as_json)
     if html is not None:
         if html == STDOUT and taken(exports):
             raise UsageError("--html - is not the only document that wants stdout: leave one of them out")
+        check_place(html)
         exports.append(("html", html))
     record = audits.load(run) if audits.holds(run) else load_run(run)
     if html is not None and not isinstance(record, Run):

@@ -123,13 +123,13 @@ def parse_limits(text: str) -> Limits:
 
 def parse_params(texts: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Parameter names and the values to draw from ``alpha=0.1,0.3`` and the like; raises UsageError."""
-    found = {}
+    found: dict[str, tuple[str, ...]] = {}
     for text in texts:
         name, equals, values = text.partition("=")
         listed = tuple(dict.fromkeys(value.strip() for value in values.split(",")))
         if not equals or not name.strip() or not all(listed):
             raise UsageError(f"--param {text}: write a name and one or more values, as alpha=0.1,0.3")
-        found[name.strip()] = listed
+        found[name.strip()] = tuple(dict.fromkeys([*found.get(name.strip(), ()), *listed]))
     return found
 
 

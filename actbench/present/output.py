@@ -111,11 +111,18 @@ def figure_path(output: str | None, name: str) -> str:
     if output.endswith(("/", os.sep)) or Path(output).is_dir():
         return str(Path(output) / f"{name}.png")
     check_figure_path(output)
-    if not Path(output).parent.is_dir():
-        raise OutputError(
-            f"no such folder: {Path(output).parent}: make it first, or give a folder that ends in /"
-        )
+    check_place(output)
     return output
+
+
+def check_place(path: str) -> None:
+    """Raise OutputError where a document cannot go: to a folder that does not exist, or in the place of one."""
+    if path == STDOUT:
+        return
+    if Path(path).is_dir():
+        raise OutputError(f"{path} is a folder: name a file in it")
+    if not Path(path).parent.is_dir():
+        raise OutputError(f"no such folder: {Path(path).parent}: make it first")
 
 
 def write_figure(figure: Figure, path: str | os.PathLike[str]) -> None:

@@ -60,7 +60,7 @@ def roofline(run: Run, theme: Theme, names: Iterable[str] = (), asked: Choice = 
     """
     wanted = choice.functions(run, names)
     if not run.roofs:
-        raise UsageError("the run has no roofs: measure again with this version of actbench")
+        raise UsageError("the run has no roofs: measure again with 'actbench bench --roofline'")
     cells = choice.only([m for m in run.sized if m.cell.function in wanted], asked)
     counted = [m for m in cells if _known(m)]
     if not counted:

@@ -33,6 +33,7 @@ def test_wrong_limits_are_one_line_that_repeats_them(text):
 
 def test_params():
     assert parse_params(["alpha=0.1, 0.3,0.1", "k=2"]) == {"alpha": ("0.1", "0.3"), "k": ("2",)}
+    assert parse_params(["alpha=1", "alpha=2,1"]) == {"alpha": ("1", "2")}
 
 
 @pytest.mark.parametrize("text", ["alpha", "alpha=", "=1", "alpha=1,,2", ""])
