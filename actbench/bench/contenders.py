@@ -22,7 +22,6 @@ from actbench.peers.base import PASSES, Peer, Prepared, Request
 from actbench.wording import counted
 
 Array = NDArray[Any]
-__all__ = ["EXPLAINED", "Entry", "difference", "enter", "failed", "refused"]
 
 
 @dataclass(frozen=True)

@@ -237,9 +237,11 @@ def _fold(
             if y == 0.0 and size < 1.0 and np.signbit(y) != np.signbit(true):
                 zeros += 1
             beyond = np.isinf(y) and size >= follows and (y > 0) == (true > 0)
+            # An infinity is near to what rounds to the largest number, and to nothing else.
+            about = greatest - size < (follows - greatest) / 2
             if y == true or (y != y and true != true) or beyond:
                 error = 0.0
-            elif (np.isinf(y) and not size >= greatest) or size >= follows:
+            elif (np.isinf(y) and not (about and y * true > 0)) or size >= follows:
                 error = np.inf
             else:
                 if np.isinf(y):

@@ -11,10 +11,10 @@ from fakes import EMPTY_NS, Bench, Clock, FakeFunction, FakePeer
 
 import actbench.kernels
 from actbench.bench import runner
-from actbench.bench.agreement import at_kinks
+from actbench.bench.agreement import at_kinks, difference
 from actbench.bench.comparison import closest
 from actbench.bench.config import Config
-from actbench.bench.contenders import difference, enter
+from actbench.bench.contenders import enter
 from actbench.bench.plan import Cell
 from actbench.bench.run import Contender, Run, load_run
 from actbench.bench.session import LostError, no_watch

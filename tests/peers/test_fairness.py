@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from actbench import get
-from actbench.bench.contenders import difference, enter
+from actbench.bench.agreement import difference
+from actbench.bench.contenders import enter
 from actbench.bench.plan import Cell
 from actbench.bench.session import no_watch
 from actbench.kernels import function

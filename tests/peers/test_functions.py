@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from actbench.bench.contenders import difference
+from actbench.bench.agreement import difference
 from actbench.catalog.declaration import Declaration
 from actbench.kernels import bind
 from actbench.kernels.base import Function

@@ -16,8 +16,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from actbench.bench.agreement import EXPLAINED, difference
 from actbench.bench.clock import Timer
-from actbench.bench.contenders import EXPLAINED, difference
 from actbench.bench.gating.process import Process, RefusedError, SideError
 from actbench.bench.gating.side import Side
 from actbench.bench.plan import Cell
