@@ -62,7 +62,7 @@ def test_kinks_are_told_with_their_convention(name, line):
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("rrelu", "slope: The slope: the mean in evaluation"),
+        ("rrelu", "a: The slope: the mean in evaluation"),
         ("cross_entropy", "target class indices, one-hot rows or class probabilities"),
         ("ctc", "target labels: class indices, none of them the blank"),
         ("selu", "range [-1.7581, inf]"),

@@ -127,10 +127,10 @@ def _rrelu_slope(
     _check_order("rrelu", "lower", lower, "upper", upper)
     uniforms = None if noise is None else _uniforms(noise, x.shape, training)
     if not training:
-        return {"slope": (lower + upper) / 2}
+        return {"a": (lower + upper) / 2}
     if uniforms is None:
         raise ParameterError(f"rrelu: training=True needs noise=, {_NOISE}")
-    return {"slope": lower + (upper - lower) * uniforms}
+    return {"a": lower + (upper - lower) * uniforms}
 
 
 def _uniforms(noise: Any, shape: tuple[int, ...], drawn: bool) -> Any:
@@ -152,9 +152,9 @@ def _uniforms(noise: Any, shape: tuple[int, ...], drawn: bool) -> Any:
 
 @activation(
     family="rectifier",
-    formula="x if x > 0 else slope*x",
-    derivative_formula="1 if x > 0 else slope",
-    derivative=lambda x, slope: 1.0 if x > 0 else slope,
+    formula="x if x > 0 else a*x",
+    derivative_formula="1 if x > 0 else a",
+    derivative=lambda x, a: 1.0 if x > 0 else a,
     prepare=_rrelu_slope,
     params={
         "lower": Param(meaning="least slope", elsewhere={"torch": 1 / 8}),
@@ -162,7 +162,7 @@ def _uniforms(noise: Any, shape: tuple[int, ...], drawn: bool) -> Any:
         "training": Param((False, True), "draw a slope for each element"),
         "noise": Param(None, "a numpy Generator, or uniforms in [0, 1) of x's shape", array=True),
     },
-    kinks=(Kink(at="0", left="slope", right="1", value="slope"),),
+    kinks=(Kink(at="0", left="a", right="1", value="a"),),
     error_bounds=(0.5, 0.5),
     reference="Xu, Wang, Chen and Li (2015), Empirical Evaluation of Rectified Activations, arXiv:1505.00853",
     pitfalls=(
@@ -171,9 +171,9 @@ def _uniforms(noise: Any, shape: tuple[int, ...], drawn: bool) -> Any:
         "for a Generator draws anew at each call.",
     ),
 )
-def rrelu(x: float, slope: float = 11 / 48) -> float:
+def rrelu(x: float, a: float = 11 / 48) -> float:
     """Randomised leaky rectified linear unit: a random slope in training, its mean in evaluation."""
-    return x if x > 0 else slope * x
+    return x if x > 0 else a * x
 
 
 @activation(
