@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 from actbench.bench.system import SYSTEM, System
 
@@ -26,18 +25,3 @@ def asking(system: System = SYSTEM, environment: Mapping[str, str] = os.environ)
     if _MALLOC not in tunables:
         tunables = ":".join(filter(None, (tunables, f"{_MALLOC}=1")))
     return {_TUNABLES: tunables, _TORCH: environment.get(_TORCH, "1")}
-
-
-@contextmanager
-def given(values: Mapping[str, str]) -> Iterator[None]:
-    """The environment with these variables, for a process that is started meanwhile."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

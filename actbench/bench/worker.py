@@ -26,11 +26,12 @@ from typing import Any, Self
 
 from actbench.bench.config import Config
 from actbench.bench.machine import available_memory
-from actbench.bench.pages import asking, given
+from actbench.bench.pages import asking
 from actbench.bench.plan import Cell
 from actbench.bench.run import Input, Measurement, Roof
 from actbench.bench.session import Bench, LostError, Session, Watch, no_watch
 from actbench.peers.base import Description
+from actbench.peers.environment import environment
 
 _LOOKS_S = 0.2
 """Seconds between looks at the process; each takes 20 us of a core that it may be measuring on."""
@@ -177,7 +178,7 @@ class Isolated:
             target=_serve, args=(theirs, self._setup, self._turns, self._name), daemon=True
         )
         # Interrupts are ignored by the child too, from its first moment: Ctrl-C is the parent's to answer.
-        with _interrupts_ignored(), given(self.environment):
+        with _interrupts_ignored(), environment(self.environment):
             process.start()
         theirs.close()
         self._pipe, self._process = ours, process

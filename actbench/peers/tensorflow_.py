@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache, partial, reduce
 from typing import Any, ClassVar, cast
@@ -22,6 +22,7 @@ from actbench.peers.base import (
     Table,
     Tables,
 )
+from actbench.peers.environment import environment
 from actbench.peers.threads import started
 
 _EXPRESSION = "an expression of TensorFlow operations"
@@ -249,7 +250,7 @@ def _imported() -> tuple[Any, Any]:
     """TensorFlow, and Keras on top of it whatever its settings say; without what they print."""
     # The notice of oneDNN heeds no level, what is printed later does.
     level = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _environment({"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": level}), _silence():
+    with environment({"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": level}), _silence():
         import keras
         import tensorflow
 
@@ -258,20 +259,6 @@ def _imported() -> tuple[Any, Any]:
     if keras.backend.backend() != "tensorflow":
         raise ActbenchError(f"keras was imported before, on {keras.backend.backend()}, and cannot change")
     return tensorflow, keras
-
-
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    kept = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in kept.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from fakes import system
 
-from actbench.bench.pages import asking, given
+from actbench.bench.pages import asking
+from actbench.peers.environment import environment
 
 ENABLED = "sys/kernel/mm/transparent_hugepage/enabled"
 ALL = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1", "THP_MEM_ALLOC_ENABLE": "1"}
@@ -39,6 +40,6 @@ def test_the_environment_is_as_before_when_the_process_has_started(monkeypatch: 
     monkeypatch.setenv("GLIBC_TUNABLES", "mine")
     monkeypatch.delenv("THP_MEM_ALLOC_ENABLE", raising=False)
     before = dict(os.environ)
-    with given(ALL):
+    with environment(ALL):
         assert dict(os.environ) == before | ALL
     assert dict(os.environ) == before
