@@ -34,8 +34,8 @@ from actbench.wording import suggestion
 ENTRY_POINTS = "actbench.functions"
 _LISTED = "see 'actbench list'"
 _declared: dict[str, Declaration] = {}
-_being_declared: set[str] = set()
-"""The functions that the file which is being loaded has declared so far."""
+_being_declared: set[str] | None = None
+"""The functions that the file which is being loaded has declared so far; None where none is, as at a prompt."""
 _loaded = False
 
 
@@ -202,10 +202,11 @@ def _register(declaration: Declaration) -> None:
             raise DeclarationError(
                 f"{declaration.name}: the name {name!r} belongs to {other.name} already; choose another"
             )
-        if other.name in _being_declared:
+        if _being_declared is not None and other.name in _being_declared:
             raise DeclarationError(f"the name {name!r} is declared twice; choose another for one of them")
     _declared[declaration.name] = declaration
-    _being_declared.add(declaration.name)
+    if _being_declared is not None:
+        _being_declared.add(declaration.name)
 
 
 def _by_name() -> dict[str, Declaration]:
@@ -300,6 +301,7 @@ def load_file(path: Path | str) -> tuple[Declaration, ...]:
 
     Raises InputFileError where it cannot be read, and DeclarationError, in one line, where it fails.
     """
+    global _being_declared
     path = Path(path).resolve()
     if not path.is_file():
         raise InputFileError(f"no such file: {path}")
@@ -312,7 +314,7 @@ def load_file(path: Path | str) -> tuple[Declaration, ...]:
         raise InputFileError(f"{path} is not a Python file (its name must end in .py)")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    _being_declared.clear()
+    _being_declared = set()
     try:
         # What the file prints is no part of the command's document.
         with contextlib.redirect_stdout(sys.stderr):
@@ -324,7 +326,7 @@ def load_file(path: Path | str) -> tuple[Declaration, ...]:
         message = error.msg if isinstance(error, SyntaxError) else error
         raise DeclarationError(f"{path}{line}: {type(error).__name__}: {message}") from error
     finally:
-        _being_declared.clear()
+        _being_declared = None
     found = tuple(d for d in _declared.values() if d.origin == str(path))
     if not found:
         raise DeclarationError(

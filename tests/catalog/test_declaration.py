@@ -240,3 +240,8 @@ def test_the_catalogue_imports_no_compiler() -> None:
         "sys.exit(bool({'numba', 'matplotlib', 'rich'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_at_a_prompt_a_function_may_be_declared_again() -> None:
+    declare = registry.activation(formula="scale*x", derivative=one_of_two, name="tried_out")
+    assert declare(scaled) is not declare(scaled)
