@@ -38,12 +38,10 @@ LANES = 64
 """Elements a step of a loop: a whole number of vectors, also when LLVM interleaves four of 512 bits."""
 LINE = 64
 """Bytes a cache line, and a vector of 512 bits."""
-TILE = 1024
-"""Bytes between two bursts of streaming stores: 16 lines ran at 4.5 G float32/s as single ones did, 32 at 1.9."""
 STREAMED = 32 << 20
-"""Bytes of output from which they are written past the caches: copying 64 MiB ran at 4.8 G float32/s, not 2.0, and
-32 MiB at 4.9, not 4.0. Below, the gain is less than what the next reader of the result loses; in place, where the lines
-are at hand, it is a loss (relu 2.1 G/s, not 3.3)."""
+"""Bytes of output from which they are written past the caches: copying 64 MiB ran at 6.3 G float32/s, not 5.2, and
+32 MiB at 7.0, not 6.2. Below, the gain is less than what the next reader of the result loses; in place, where the lines
+are at hand, it is a loss (relu 7.4 G/s, not 9.1)."""
 PEELED = 16 * LANES
 """Elements from which the loop is brought to the beginning of a cache line of the output first: over 2^15 elements that
 lie 16 bytes off one, as NumPy's do, leaky_relu ran at 7.9 G/s, not 6.1."""
@@ -130,17 +128,17 @@ def shifted(typingctx: Any, x: Any, count: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def tile(typingctx: Any, like: Any) -> Any:
-    """Return room for TILE bytes that begins a cache line, in the format of ``like``, or for each of a tuple."""
+def room(typingctx: Any, like: Any) -> Any:
+    """Return room for a step that begins a cache line, in the format of ``like``, or for each of a tuple."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        def room(kind: Any, address: Any) -> Any:
+        def allocate(kind: Any, address: Any) -> Any:
             with builder.goto_entry_block():
-                room = builder.alloca(ir.ArrayType(BYTE, TILE))
-            room.align = LINE
-            return builder.bitcast(room, cgutils.voidptr_t)
+                step = builder.alloca(ir.ArrayType(BYTE, LANES * kind.itemsize))
+            step.align = LINE
+            return builder.bitcast(step, cgutils.voidptr_t)
 
-        return _each(like, args[0], builder, room)
+        return _each(like, args[0], builder, allocate)
 
     return like(like), codegen
 
@@ -202,8 +200,8 @@ def copy_padded(typingctx: Any, targets: Any, sources: Any, count: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def stream(typingctx: Any, target: Any, source: Any, count: Any) -> Any:
-    """Copy whole cache lines past the caches; ``target`` and ``source`` begin one.
+def stream(typingctx: Any, target: Any, source: Any) -> Any:
+    """Copy a step past the caches; ``target`` and ``source`` begin a cache line.
 
     A plain store first reads the line that it overwrites, and then drives others out of the cache.
     """
@@ -211,15 +209,14 @@ def stream(typingctx: Any, target: Any, source: Any, count: Any) -> Any:
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         vector = ir.VectorType(INT, LINE // 4)
         hint = builder.module.add_metadata([INT(1)])
-        nbytes = builder.mul(args[2], WORD(target.itemsize))
-        with cgutils.for_range_slice(builder, WORD(0), nbytes, WORD(LINE)) as (offset, _):
-            line = builder.load(at(builder, args[1], offset, vector), align=LINE)
-            builder.store(line, at(builder, args[0], offset, vector), align=LINE).set_metadata(
+        for offset in range(0, LANES * target.itemsize, LINE):
+            line = builder.load(at(builder, args[1], WORD(offset), vector), align=LINE)
+            builder.store(line, at(builder, args[0], WORD(offset), vector), align=LINE).set_metadata(
                 "nontemporal", hint
             )
         return context.get_dummy_value()
 
-    return types.none(target, source, types.intp), codegen
+    return types.none(target, source), codegen
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -285,28 +282,21 @@ def streams(out: Any, inputs: Any, size: int) -> bool:
 
 
 @jitable
-def take(out: Any, inputs: Any, room: Any, rooms: Any, done: int, size: int, past: bool) -> Any:
+def take(out: Any, inputs: Any, spare: Any, spares: Any, done: int, size: int) -> Any:
     """The next piece: how many elements it has, and where whole steps of them are written and read."""
     left = size - done
     target, sources = shifted(out, done), shifted(inputs, done)
     head = before_line(target) if done == 0 and size >= PEELED else 0
     count = head if head > 0 else left if left < LANES else left - left % LANES
     if count % LANES != 0:
-        copy_padded(rooms, sources, count)
-        return count, room, rooms
-    if past:
-        return min(count, in_bytes(out, TILE)), room, sources
+        copy_padded(spares, sources, count)
+        return count, spare, spares
     return count, target, sources
 
 
 @jitable
-def give(out: Any, room: Any, done: int, size: int, count: int, past: bool) -> int:
+def give(out: Any, spare: Any, done: int, count: int) -> int:
     """Move a piece that was not computed in its place to there; how many elements are done."""
-    target = shifted(out, done)
     if count % LANES != 0:
-        copy(target, room, count)
-    elif past:
-        stream(target, room, count)
-    if past and done + count == size:
-        flush_stream()
+        copy(shifted(out, done), spare, count)
     return done + count

@@ -21,7 +21,7 @@ from actbench.verify.section import Array
 from actbench.verify.trial import tried
 
 SIZES = (*range(68), 4095, 4096, 4097)
-"""Up to four vectors of 16 and what is left of them; a tile of the kernels and its neighbours."""
+"""Up to four vectors of 16 and what is left of them; whole steps of the kernels, and their neighbours."""
 OFFSETS = range(16)
 STRIDES = (2, 3, -1)
 LANES = 16

@@ -14,7 +14,7 @@ import pytest
 
 import actbench
 from actbench.catalog.declaration import Declaration
-from actbench.kernels import bind, operands
+from actbench.kernels import bind, operands, threads
 from actbench.kernels.arrays import dtype_named
 
 FORMATS = ["float64", "float32", "float16", "bfloat16"]
@@ -94,7 +94,7 @@ def test_ties_go_to_even(name: str):
 def test_streamed_results_have_the_same_bits(dtype: str, pass_: str):
     """Large outputs go past the caches, in aligned lines: the edges, and every element, are those of small ones."""
     f, kind = actbench.get("leaky_relu"), dtype_named(dtype)
-    size = operands.STREAMED // kind.itemsize + operands.TILE + 77
+    size = operands.STREAMED // kind.itemsize + 77
     small = (4 * np.random.default_rng(0).standard_normal(4099)).astype(kind)
     x = np.resize(small, size + 3)[3:]
     out = np.zeros(size + 5, kind)[5:]
@@ -102,6 +102,16 @@ def test_streamed_results_have_the_same_bits(dtype: str, pass_: str):
     expected = np.resize(call(small), size + 3)[3:]
     assert call(x, out=out).tobytes() == expected.tobytes()
     assert call(x, out=x).tobytes() == expected.tobytes()
+
+
+def test_a_short_last_part_is_not_streamed():
+    """Of many threads the last may get less than what is brought to the beginning of a cache line."""
+    parts = threads.PARTS * 32
+    size = (parts - 1) ** 2 * threads.GRAIN + 100
+    assert size * 4 > operands.STREAMED
+    x, out = np.ones(size + 1, np.float32)[1:], np.zeros(size + 1, np.float32)[1:]
+    actbench.get("relu")(x, out=out, threads=32)
+    np.testing.assert_array_equal(out, x)
 
 
 def test_no_edge_writes_beyond_the_output():
