@@ -238,7 +238,7 @@ def _points(
 
 
 def _level_names(page: Page, axes: Axes, room: Room, roofs: Sequence[Roof]) -> None:
-    """The names of level roofs above their right ends."""
+    """The names of level roofs above their right ends, where no kernel's name goes: its line would cross a roof."""
     level = [r for r in roofs if r.kind == ARITHMETIC]
     heights = [_pixel(page, axes, 1.0, r.rate.value)[1] - 22 for r in level]
     for roof, y in zip(level, spread(heights, 34, room.bounds[1] + 16, room.bounds[3]), strict=True):
@@ -248,6 +248,9 @@ def _level_names(page: Page, axes: Axes, room: Room, roofs: Sequence[Roof]) -> N
         word = page.text(room.bounds[2] - 8, y, text, 13, **style)
         width, height = page.size(word)
         room.taken.append((room.bounds[2] - 8 - width, y - height / 2, room.bounds[2], y + height / 2))
+    if level:
+        highest = max(r.rate.value for r in level)
+        room.taken.append((*room.bounds[:3], _pixel(page, axes, 1.0, highest)[1]))
 
 
 def _names(page: Page, room: Room, places: Mapping[str, tuple[Place, Place]]) -> Mapping[int, str]:
