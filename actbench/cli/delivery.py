@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -14,8 +14,7 @@ from actbench.cli.progress import tell
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from actbench.bench.run import Run
-    from actbench.present.audits import Session
+    from actbench.present.records import Record
 
 T = TypeVar("T")
 Export = Annotated[
@@ -74,55 +73,29 @@ def write_exports(
         write_text(texts[kind](record), file)
 
 
-def deliver(record: Run | Session, exports: list[tuple[str, str]]) -> None:
+def deliver(record: Record, exports: Sequence[tuple[str, str]]) -> None:
     """Write the exports of a record, then its table to stdout, unless a document goes there already."""
-    from actbench.bench.run import Run, dump_run
-    from actbench.catalog.errors import UsageError
-    from actbench.present import audits, exchange, output, report_page, runs
+    from actbench.present import output
+    from actbench.present.records import kind_of
 
-    texts: Mapping[str, Callable[[Any], str]]
-    if isinstance(record, Run):
-        texts = {
-            "csv": runs.csv,
-            "md": runs.markdown,
-            "json": dump_run,
-            "html": report_page.page,
-            "pyperf": exchange.pyperf,
-            "action": exchange.action,
-        }
-        shown = runs.terminal(record)
-    else:
-        texts = {"csv": audits.csv, "md": audits.markdown, "json": audits.dump}
-        shown = audits.terminal(record)
-    foreign = next((kind for kind, _ in exports if kind not in texts), None)
-    if foreign:
-        raise UsageError(f"--export {foreign}= is for benchmark runs, not for audits")
-    write_exports(record, exports, texts)
+    kind = kind_of(record)
+    write_exports(record, exports, kind.texts)
     if not taken(exports):
-        output.console().print(shown)
+        output.display(kind.terminal(record))
 
 
-def write_folder(record: Run | Session, folder: Path, quiet: bool = False) -> list[str]:
+def write_folder(record: Record, folder: Path, quiet: bool = False) -> list[str]:
     """Write the tables, and then the pictures, of a record to a folder; the names of the files."""
-    from actbench.bench.run import Run
-    from actbench.present import accuracy, audits, output, runs, theme
-    from actbench.present.pictures import pictures as run_pictures
+    from actbench.present import output
+    from actbench.present.records import kind_of
 
-    if isinstance(record, Run):
-        texts = {"run.csv": runs.csv(record), "run.md": runs.markdown(record)}
-    else:
-        texts = {"audit.csv": audits.csv(record), "audit.md": audits.markdown(record)}
-    for name, text in texts.items():
-        output.write_text(text, folder / name)
-    light = theme.theme("light")
-    pictures = (
-        run_pictures(record, light, lambda reason: tell(reason, quiet))
-        if isinstance(record, Run)
-        else accuracy.figures(record.audits, light)
-    )
+    kind = kind_of(record)
+    for name, written_as in kind.folder.items():
+        output.write_text(kind.texts[written_as](record), folder / name)
+    pictures = kind.figures(record, lambda reason: tell(reason, quiet))
     for name, figure in pictures.items():
         output.write_figure(figure, folder / f"{name}.png")
-    return [*texts, *(f"{name}.png" for name in pictures)]
+    return [*kind.folder, *(f"{name}.png" for name in pictures)]
 
 
 def command_line() -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from actbench.cli.delivery import command_line, parse_exports, taken, write_exports
+from actbench.cli.delivery import command_line, deliver, parse_exports, write_exports
 from actbench.cli.options import (
     HOW,
     AsJson,
@@ -121,6 +121,7 @@ def gate(
     from actbench.catalog.errors import ActbenchError, InputFileError, UsageError
     from actbench.peers import chosen as chosen_peers
     from actbench.present import gating, output
+    from actbench.present.records import kind_of
 
     exports = parse_exports(export, ("md", "json", "junit"), also=as_json)
     flags = {
@@ -188,7 +189,9 @@ def gate(
                 )
             except ActbenchError as error:
                 if isinstance(error, SideError | BuildError):  # is news for a reviewer, too
-                    _deliver(job.failed(error, (from_, to), resolved, wanted, command=told), exports)
+                    failure = job.failed(error, (from_, to), resolved, wanted, command=told)
+                    _tell_github(failure)
+                    write_exports(failure, exports, kind_of(failure).texts)
                 raise
     if self_test:
         if as_json:
@@ -196,15 +199,13 @@ def gate(
         else:
             output.display(gating.self_test(tested))
         return 0
-    _deliver(report, exports)  # first what a job keeps: whoever reads stdout may be gone
-    if not taken(exports):
-        output.display(gating.terminal(report))
+    _tell_github(report)
+    deliver(report, exports)
     return report.exit_code
 
 
-def _deliver(report: Report, exports: list[tuple[str, str]]) -> None:
-    """Write what was asked for, and tell GitHub Actions: a summary of the job, and annotations."""
-    from actbench.bench.gating.record import dumps
+def _tell_github(report: Report) -> None:
+    """Tell GitHub Actions: a summary of the job, and annotations."""
     from actbench.present import gating
 
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
@@ -217,4 +218,3 @@ def _deliver(report: Report, exports: list[tuple[str, str]]) -> None:
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for line in gating.github(report):
             tell(line)
-    write_exports(report, exports, {"md": gating.markdown, "json": dumps, "junit": gating.junit})

@@ -1,4 +1,4 @@
-"""``actbench report``: the tables and plots of a finished run, again, from its file alone."""
+"""``actbench report``: the tables and plots of a run, of audits or of a gate, again, from the file alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from actbench.cli.delivery import Export, deliver, parse_exports, taken, write_folder
+from actbench.cli.delivery import deliver, parse_exports, taken, write_folder
 from actbench.cli.options import AsJson, Quiet
 from actbench.cli.progress import tell
 
@@ -16,7 +16,8 @@ def report(
     run: Annotated[
         Path,
         typer.Argument(
-            metavar="RUN.json", help="A run's file, also gzipped, or its folder; or the file of audits."
+            metavar="RUN.json",
+            help="The file, also gzipped, of a run, of audits or of a gate; or the folder of a run.",
         ),
     ],
     output: Annotated[
@@ -29,25 +30,34 @@ def report(
             metavar="FILE", help="Write a run as one HTML page that needs nothing else; - is stdout."
         ),
     ] = None,
-    export: Export = None,
+    export: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FORMAT=FILE",
+            help="Also write csv=FILE, md=FILE, json=FILE; of a run what pyperf or github-action-benchmark read: "
+            "pyperf=FILE, action=FILE; of a gate junit=FILE; FILE may be - for stdout.",
+        ),
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make the tables and plots of a run, or of audits, again, from the file alone."""
-    from actbench.bench.run import Run, load_run
+    """Make the tables and plots of a run, of audits or of a gate again, from the file alone."""
     from actbench.catalog.errors import UsageError
-    from actbench.present import audits
     from actbench.present.output import STDOUT, check_place
+    from actbench.present.records import kind_of, load
 
-    exports = parse_exports(export, also=as_json)
+    exports = parse_exports(export, ("csv", "md", "json", "pyperf", "action", "junit"), also=as_json)
     if html is not None:
         if html == STDOUT and taken(exports):
             raise UsageError("--html - is not the only document that wants stdout: leave one of them out")
         check_place(html)
         exports.append(("html", html))
-    record = audits.load(run) if audits.holds(run) else load_run(run)
-    if html is not None and not isinstance(record, Run):
-        raise UsageError(f"{run} holds audits: --html takes a benchmark run")
+    record = load(run)
+    kind = kind_of(record)
+    foreign = next((format_ for format_, _ in exports if format_ not in kind.texts), None)
+    if foreign is not None:
+        *most, last = kind.texts
+        raise UsageError(f"{run} holds {kind.name}: written as {', '.join(most)} or {last}, not as {foreign}")
     if output is not None:
         tell(f"wrote {', '.join(write_folder(record, output, quiet))} to {output}", quiet)
     deliver(record, exports)

@@ -76,14 +76,6 @@ def _line(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def holds(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is that of a session of audits, sound or not."""
-    try:
-        return '"audits":' in text_of(Path(path))
-    except InputFileError:
-        return False
-
-
 def load(path: str | os.PathLike[str]) -> Session:
     """The session in a file, also gzipped; raises InputFileError where it is missing, no JSON, or no session."""
     text = text_of(Path(path))

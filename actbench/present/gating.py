@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from actbench.bench.gating.record import OUTCOMES, Judgement, Report
-from actbench.bench.gating.selftest import Rate, Trial
 from actbench.present import quantity, table
 from actbench.present.table import Column, Table
 from actbench.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from actbench.bench.gating.selftest import Trial
 
 _TOLD = ("slower", "incorrect", "inconclusive", "faster", "added", "removed")
 """Outcomes whose cells are all listed; the others are counted."""
@@ -183,6 +184,8 @@ def worth(part: float, of: Sequence[Trial]) -> tuple[str, ...]:
 
 def rate(found: int, of: int) -> str:
     """So many of so many in per cent, with the exact 95 % interval."""
+    from actbench.bench.gating.selftest import Rate  # with Numba, which a report from a file is made without
+
     e = Rate(found, of).estimate
     return f"{100 * e.value:.3g} ({100 * e.low:.3g}..{100 * e.high:.3g})"
 

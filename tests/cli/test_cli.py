@@ -345,7 +345,8 @@ def test_gate_holds_a_function_against_its_past(tmp_path):
     (top / "mine.py").write_text(MINE.replace("0.1 * x", "0.101 * x"))
     summary = tmp_path / "summary.md"
     in_ci = {"GITHUB_STEP_SUMMARY": str(summary), "GITHUB_ACTIONS": "true"}
-    changed = actbench("gate", *options, "--export", "junit=gate.xml", cwd=top, **in_ci)
+    exports = ("--export", "junit=gate.xml", "--export", "json=gate.json")
+    changed = actbench("gate", *options, *exports, cwd=top, **in_ci)
     assert changed.returncode == 1
     assert max(map(len, changed.stdout.splitlines())) <= 80
     assert "leaky_tanh forward" in changed.stdout
@@ -358,6 +359,14 @@ def test_gate_holds_a_function_against_its_past(tmp_path):
     )
     assert '<failure message="incorrect' in (top / "gate.xml").read_text()
     assert not list(top.glob("actbench*"))  # the scratch folder is elsewhere, and gone
+    again = actbench("report", "gate.json", "--output", "again", cwd=top)
+    assert (again.returncode, again.stdout) == (0, changed.stdout)
+    assert (top / "again" / "gate.xml").read_text() == (top / "gate.xml").read_text()
+    assert (top / "again" / "gate.md").read_text() == summary.read_text()
+    refused = actbench("report", "gate.json", "--html", "gate.html", "--output", "more", cwd=top)
+    assert refused.returncode == 2
+    assert refused.stderr == ("error: gate.json holds a gate: written as md, json or junit, not as html\n")
+    assert not (top / "more").exists()
 
 
 def test_a_baseline_is_compared_with_the_newest_run(tmp_path):

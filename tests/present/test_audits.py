@@ -206,10 +206,8 @@ def test_a_gzipped_file_is_read(tmp_path: Path) -> None:
     session = audits.session([made()], "actbench audit silu", {})
     file = tmp_path / "audit.json.gz"
     file.write_bytes(gzip.compress(audits.dump(session).encode()))
-    assert audits.holds(file)
     assert audits.load(file) == session
     file.write_bytes(file.read_bytes()[:-20])
-    assert not audits.holds(file)
     with pytest.raises(InputFileError, match="broken gzip"):
         audits.load(file)
 
