@@ -27,9 +27,11 @@ def bind(declaration: Declaration) -> Function:
     """The function over arrays that a declaration describes."""
     bound = _functions.get(declaration.name)
     if bound is None or bound.declaration is not declaration:
+        from actbench.kernels.classification import ClassificationLoss
         from actbench.kernels.elementwise import Elementwise
-        from actbench.kernels.losses import ClassificationLoss, PairwiseLoss, SequenceLoss
+        from actbench.kernels.pairwise import PairwiseLoss
         from actbench.kernels.rowwise import Rowwise
+        from actbench.kernels.sequence import SequenceLoss
 
         templates: dict[str, type[Function]] = {
             "elementwise": Elementwise,

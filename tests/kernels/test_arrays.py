@@ -13,7 +13,7 @@ from actbench.catalog.declaration import Declaration
 from actbench.catalog.errors import InfeasibleError, ParameterError, UsageError
 from actbench.kernels import bind
 from actbench.kernels.elementwise import Elementwise
-from actbench.kernels.losses import PairwiseLoss
+from actbench.kernels.pairwise import PairwiseLoss
 from actbench.kernels.rowwise import Rowwise
 
 FLOATS = [np.float64, np.float32, np.float16, ml_dtypes.bfloat16]

@@ -13,7 +13,7 @@ from actbench import get
 from actbench.catalog.declaration import Declaration
 from actbench.catalog.errors import UsageError
 from actbench.kernels import bind
-from actbench.kernels.losses import _is_arithmetic
+from actbench.kernels.pairwise import _is_arithmetic
 from actbench.kernels.reduce import SPAN
 from actbench.kernels.workload import Order
 

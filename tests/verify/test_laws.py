@@ -11,7 +11,7 @@ import pytest
 from actbench import get
 from actbench.catalog.primitives import sigmoid
 from actbench.kernels import bind
-from actbench.verify.derivative import abscissae
+from actbench.verify.checker import abscissae
 from actbench.verify.laws import judgements
 from actbench.verify.report import Tally
 
