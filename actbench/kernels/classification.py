@@ -51,9 +51,7 @@ class ClassificationLoss(Loss):
         weighted mean of index targets divides by the sum of the weights, as in torch. Raises UsageError for
         shapes that do not fit and indices out of range.
         """
-        chosen = self._reduction(reduction)
-        if out is not None and chosen != "none":
-            raise self._out_is_too_much()
+        chosen = self._reduction(reduction, out)
         if type(axis) is not int:
             axis = as_axis(self.name, axis)
         losses = self._at_once("forward", pred, target, axis, threads, params)

@@ -21,14 +21,14 @@ class Loss(Function):
     passes: ClassVar[tuple[str, ...]] = ("forward", "backward")
     _own = "pred"
 
-    def _reduction(self, given: str | None) -> str:
+    def _reduction(self, given: str | None, out: Any = None) -> str:
+        """The reduction that is meant; ``out`` takes the values of a forward pass, which only ``"none"`` has."""
         chosen = self.declaration.default_reduction if given is None else given
         if chosen not in REDUCTIONS:
             raise UsageError(f"{self.name}: reduction={chosen!r} is not one of {', '.join(REDUCTIONS)}")
+        if out is not None and chosen != "none":
+            raise UsageError(f"{self.name}: out= goes with reduction='none' only")
         return chosen
-
-    def _out_is_too_much(self) -> UsageError:
-        return UsageError(f"{self.name}: out= goes with reduction='none' only")
 
     @abstractmethod
     def __call__(self, pred: Any, target: Any, reduction: str | None = None, **params: Any) -> Any: ...

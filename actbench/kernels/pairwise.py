@@ -57,11 +57,9 @@ class PairwiseLoss(Remembering, Loss):
 
         Sums are accumulated in float64. Raises UsageError for unequal shapes or labels outside their domain.
         """
-        chosen = self._reduction(reduction)
+        chosen = self._reduction(reduction, out)
         if chosen == "none":
             return self._call(("loss_elements",), pred, (pred, target), out, threads, params)
-        if out is not None:
-            raise self._out_is_too_much()
         pred, target, dtype = self._operands(pred, target)
         compute = compute_dtype(dtype)
         value = self._sum(pred, target, compute, self._numbers(params, compute), threads)

@@ -45,9 +45,7 @@ class SequenceLoss(Loss):
         lengths or labels that do not fit.
         """
         batch = _Batch(self, pred, target, params)
-        chosen = self._reduction(reduction)
-        if out is not None and chosen != "none":
-            raise self._out_is_too_much()
+        chosen = self._reduction(reduction, out)
         losses = self._losses(batch, threads)
         if chosen == "none":
             losses = arrays.rounded(losses, batch.dtype)
