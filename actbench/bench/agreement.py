@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,10 +76,9 @@ def at_kinks(function: Function, cell: Cell, arrays: Mapping[str, Array]) -> Arr
         return None
     declaration, values = function.declaration, dict(function.declaration.defaults)
     where: Array | None = None
-    if "k" in values and "ties" in values:
-        groups = arrays["x"].reshape(*arrays["x"].shape[:-1], -1, values["k"])
-        tied = (groups == groups.max(-1, keepdims=True)).sum(-1, keepdims=True) > 1
-        where = np.broadcast_to(tied, groups.shape).reshape(arrays["x"].shape)
+    if declaration.row_kinks is not None:
+        taken = list(inspect.signature(declaration.row_kinks).parameters)[1:]
+        where = declaration.row_kinks(arrays["x"], **{name: values[name] for name in taken})
     for kink in declaration.kinks:
         if "x" in arrays:
             found = arrays["x"] == arrays["x"].dtype.type(_place(kink, values))

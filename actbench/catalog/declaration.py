@@ -7,13 +7,17 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from actbench.catalog import numeric, primitives
 from actbench.catalog.domain import EXTENDED_REALS, REALS, Domain, Range
 from actbench.catalog.errors import DeclarationError, ParameterError
 from actbench.catalog.formula import Formula
 from actbench.wording import in_one_line
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Body: TypeAlias = Callable[..., Any]
 Kind = Literal["activation", "loss"]
@@ -178,6 +182,8 @@ class Declaration:
     prepare: Callable[..., Mapping[str, Any]] | None = None
     row_output: Callable[..., int] | None = None
     """The length of an output row from that of x's and the first parameters; 0 where they do not divide it."""
+    row_kinks: Callable[..., NDArray[np.bool_]] | None = None
+    """Where in x, of rows along its last axis, slopes are a convention; it takes x and the first parameters."""
     default_reduction: Reduction = "mean"
     mean_over: Literal["elements", "samples"] = "elements"
     error_bounds: tuple[float, float] | None = None
@@ -264,10 +270,11 @@ class Declaration:
         unknown = set(self.params) - set(self.defaults)
         if unknown:
             raise self._fault(f"params describes {unknown.pop()!r}, which the function does not take")
-        if self.row_output is not None:
-            taken = tuple(inspect.signature(self.row_output).parameters)[1:]
+        for name, first in {"row_output": "the length of a row", "row_kinks": "x"}.items():
+            rule = getattr(self, name)
+            taken = tuple(inspect.signature(rule).parameters)[1:] if rule else ()
             if taken != self.body_params[: len(taken)]:
-                raise self._fault("row_output takes the length of a row, then the first of the parameters")
+                raise self._fault(f"{name} takes {first}, then the first of the parameters")
         if self.template == "sequence" and self.body_params[:1] != ("blank",):
             raise self._fault("the first parameter of a sequence loss is blank, the class that no label is")
         bodies = dict(self.gradients)

@@ -178,7 +178,7 @@ def loss(
     **rest: Any,
 ) -> Callable[[Body], Declaration]:
     """Declare the decorated function of (pred, target, ...) as a loss; see ``activation``."""
-    _check_fields(rest, loss, "row_output")
+    _check_fields(rest, loss, "row_output", "row_kinks")
     return _declare(
         "loss",
         template,

@@ -91,6 +91,7 @@ FAULTS: dict[str, tuple[Callable[..., Any], dict[str, Any], str]] = {
     "unknown parameter": (square, {"formula": "x**2", "derivative": two, "params": {"beta": Param()}}, "'beta'"),
     "derivative's arguments": (scaled, {"formula": "scale*x", "derivative": two}, "takes 1 arguments, but needs 2"),
     "rule of rows": (scaled, {"formula": "scale*x", "derivative": one_of_two, "row_output": crossed_two}, "row_output takes"),
+    "kinks of rows": (scaled, {"formula": "scale*x", "derivative": one_of_two, "row_kinks": crossed_two}, "row_kinks takes x"),
     "no blank": (spoken, {"formula": "0", "derivative": crossed_two, "template": "sequence"}, "parameter .* is blank"),
     "gradient of nothing": (square, {"formula": "x**2", "derivative": two, "gradients": {"beta": two}}, "'beta'"),
     "no derivative": (square, {"formula": "x**2"}, "has no derivative"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actbench.catalog.declaration import Param
 from actbench.catalog.domain import Domain
@@ -24,6 +24,10 @@ from actbench.catalog.primitives import (
     wide,
 )
 from actbench.catalog.registry import activation
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def _softmax_exact(m: Any, x: list[Any]) -> list[Any]:
@@ -105,6 +109,12 @@ def _groups(size: int, k: int) -> int:
     return 0 if size % k else size // k
 
 
+def _ties(x: NDArray[Any], k: int) -> NDArray[np.bool_]:
+    groups = x.reshape(*x.shape[:-1], -1, k)
+    tied: NDArray[np.bool_] = (groups == groups.max(-1, keepdims=True)).sum(-1) > 1
+    return tied.repeat(k, -1)
+
+
 @activation(
     rowwise=True,
     family="maximum",
@@ -116,6 +126,7 @@ def _groups(size: int, k: int) -> int:
         "ties": Param(("first", "split"), "who gets the gradient where several inputs are the largest"),
     },
     row_output=_groups,
+    row_kinks=_ties,
     exact=lambda m, x, k, ties: [m.max(*x[i : i + k]) for i in range(0, len(x), k)],
     error_bounds=(0.5, 0.5),
     reference="Goodfellow, Warde-Farley, Mirza, Courville and Bengio (2013), arXiv:1302.4389",
