@@ -16,13 +16,16 @@ if TYPE_CHECKING:
     from actbench.catalog.errors import ParameterError as ParameterError
     from actbench.catalog.errors import UnknownFunction as UnknownFunction
     from actbench.catalog.errors import UsageError as UsageError
-    from actbench.kernels import function as get  # noqa: F401  (renamed for the caller)
+    from actbench.kernels import function
     from actbench.kernels import functions as functions
     from actbench.kernels.base import Function as Function
     from actbench.kernels.decorators import activation as activation
     from actbench.kernels.decorators import loss as loss
     from actbench.kernels.threads import get_threads as get_threads
     from actbench.kernels.threads import set_threads as set_threads
+
+    __version__: str
+    get = function  # a name that "import ... as" changes is not exported
 
 _HOMES = {
     "activation": ("actbench.kernels.decorators", "activation"),

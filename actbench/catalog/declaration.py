@@ -68,6 +68,8 @@ class Param:
             raise _refused(function, name, value, f"is not {kind} in {self.valid}")
         if number not in self.valid:
             raise _refused(function, name, value, f"is outside its valid range {self.valid}")
+        if whole and abs(number) >= 2**63:
+            raise _refused(function, name, value, "is no integer of 64 bits")
         return number
 
 
@@ -85,6 +87,10 @@ def _is_among(choices: tuple[Any, ...], value: Any) -> bool:
         return False
 
 
+_KEYWORDS = frozenset(
+    ("self", "x", "grad_output", "pred", "target", "out", "threads", "axis", "wrt", "reduction")
+)
+"""The arguments of calls beside parameters."""
 _LENGTHS = Param(meaning="integers of shape (N,)", array=True)
 _OPTIONS: Mapping[Template, Mapping[str, tuple[Any, Param]]] = {
     "classification": {
@@ -198,6 +204,7 @@ class Declaration:
 
     def __post_init__(self) -> None:
         for check in (
+            self._check_choices,
             self._check_signatures,
             self._check_formulas,
             self._check_range,
@@ -258,11 +265,34 @@ class Declaration:
     def _fault(self, text: str) -> DeclarationError:
         return DeclarationError(f"{self.name}: {text}")
 
+    def _check_choices(self) -> None:
+        for name, known in {
+            "template": tuple(_OPERANDS),
+            "default_reduction": REDUCTIONS,
+            "mean_over": ("elements", "samples"),
+        }.items():
+            if getattr(self, name) not in known:
+                raise self._fault(f"{name}={getattr(self, name)!r} is not one of {', '.join(known)}")
+        if self.template == "pairwise" and len(self.target.members) not in (0, 2):
+            raise self._fault(f"its labels {self.target} are not two: give an interval of numbers")
+
     def _check_signatures(self) -> None:
+        starred = [
+            p.name
+            for p in inspect.signature(self.forward).parameters.values()
+            if p.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD
+        ]
+        if starred:
+            raise self._fault(f"{starred[0]!r} must be a plain argument, without a star or a slash")
         forward = list(inspect.signature(self.forward).parameters)
         if tuple(forward[: len(self.operands)]) != self.operands:
             raise self._fault(
                 f"a body of this kind begins with ({', '.join(self.operands)}), not ({', '.join(forward)})"
+            )
+        hiding = [n for n in self.defaults if n in _KEYWORDS]
+        if hiding:
+            raise self._fault(
+                f"a parameter {hiding[0]!r} would hide the argument of calls: choose another name"
             )
         missing = [n for n, default in self.defaults.items() if default is inspect.Parameter.empty]
         if missing:

@@ -11,10 +11,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+_FLOATS = ("float64", "float32", "float16", "bfloat16")
+
 
 def is_real(dtype: np.dtype[Any]) -> bool:
-    """Whether kernels take numbers of that dtype: real ones, of at most 8 bytes."""
-    return (dtype.kind in "fiub" or dtype.name == "bfloat16") and dtype.itemsize <= 8
+    """Whether kernels take numbers of that dtype; of floats those of 8 bits and of more than 64 are none."""
+    return dtype.kind in "iub" or dtype.name in _FLOATS
 
 
 def unmasked(told: str, value: Any) -> NDArray[Any]:

@@ -8,16 +8,14 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
-import pkgutil
 import sys
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
-from importlib.metadata import entry_points
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
-from actbench.catalog.declaration import KINDS, Body, Declaration, Derivation, Kind, Param, Template
+from actbench.catalog.declaration import KINDS, Body, Declaration, Derivation, Kind, Kink, Param, Template
 from actbench.catalog.domain import EXTENDED_REALS, REALS, Domain, Range
 from actbench.catalog.errors import (
     ActbenchError,
@@ -26,21 +24,14 @@ from actbench.catalog.errors import (
     ParameterError,
     UnknownFunction,
     UsageError,
-    told,
 )
 from actbench.catalog.formula import Formula
-from actbench.wording import suggestion
+from actbench.wording import in_one_line, suggestion
 
-ENTRY_POINTS = "actbench.functions"
 _LISTED = "see 'actbench list'"
 _declared: dict[str, Declaration] = {}
 _being_declared: set[str] | None = None
 """The functions that the file which is being loaded has declared so far; None where none is, as at a prompt."""
-_loaded = False
-
-
-class PluginWarning(UserWarning):
-    """A plug-in that cannot be loaded."""
 
 
 def _domain(value: Domain | str) -> Domain:
@@ -68,7 +59,17 @@ def _declare(
     summary: str | None = None,
     **rest: Any,
 ) -> Callable[[Body], Declaration]:
+    given: dict[str, Any] = {"formula": formula, "derivative_formula": derivative_formula, "params": params}
+    given |= {"domain": domain, "range": range, "target": target, "aliases": aliases, "name": name}
+    given |= {"summary": summary, **rest}
+    for field, value in given.items():
+        _check_type(field, value)
+
     def declare(forward: Body) -> Declaration:
+        if not isinstance(forward, FunctionType):
+            raise DeclarationError(
+                f"the decorator goes before a plain Python function (def), not before a {type(forward).__name__}"
+            )
         declaration = Declaration(
             name=name or forward.__name__,
             kind=kind,
@@ -104,6 +105,34 @@ def _check_fields(given: Mapping[str, Any], decorator: Callable[..., Any], *take
             raise DeclarationError(
                 f"{decorator.__name__}() takes no {name!r}{suggestion(name, sorted(known))}"
             )
+
+
+_TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
+    "formula": ((str,), "an expression in a string"),
+    "derivative_formula": ((str,), "an expression in a string"),
+    "params": ((Mapping,), "a dictionary of names and Param(...)"),
+    "domain": ((Domain, str), "an interval in a string, as '[0, inf)'"),
+    "range": ((Domain, Range, str), "an interval in a string, as '[0, inf)'"),
+    "target": ((Domain, str), "an interval in a string, as '[0, inf)', or labels, as '{-1, 1}'"),
+    "aliases": ((tuple, list), "names in a tuple"),
+    "name": ((str,), "a string"),
+    "summary": ((str,), "a string"),
+    "kinks": ((tuple, list), "a tuple of Kink(...)"),
+    "pitfalls": ((tuple, list), "sentences in a tuple"),
+}
+_ITEMS: Mapping[str, type] = {"params": Param, "aliases": str, "kinks": Kink, "pitfalls": str}
+
+
+def _check_type(field: str, value: Any) -> None:
+    if field not in _TYPES or value is None:
+        return
+    types, wanted = _TYPES[field]
+    fits = isinstance(value, types)
+    if fits and field in _ITEMS:
+        items = value.values() if isinstance(value, Mapping) else value
+        fits = all(isinstance(item, _ITEMS[field]) for item in items)
+    if not fits:
+        raise DeclarationError(f"{field}={in_one_line(repr(value))}: give {wanted}")
 
 
 def _check_names(declaration: Declaration) -> None:
@@ -210,32 +239,13 @@ def _register(declaration: Declaration) -> None:
 
 
 def _by_name() -> dict[str, Declaration]:
-    names = {alias: d for d in _declared.values() for alias in d.aliases}
+    names = {alias: d for d in [*_declared.values()] for alias in d.aliases}
     return names | _declared
 
 
-def _load() -> None:
-    """Import the catalogue's own modules, then the plug-ins, once."""
-    global _loaded
-    if _loaded:
-        return
-    _loaded = True
-    for folder in ("activations", "losses"):
-        package = importlib.import_module(f"actbench.catalog.{folder}")
-        for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"{package.__name__}.{module.name}")
-    for point in entry_points(group=ENTRY_POINTS):
-        try:
-            with contextlib.redirect_stdout(sys.stderr):
-                point.load()
-        except (Exception, SystemExit) as error:
-            # One package that is broken must not take everybody else's functions away.
-            warnings.warn(
-                f"the plug-in {point.name!r} ({point.value}) cannot be loaded, so its functions are missing: "
-                f"{told(error)}",
-                PluginWarning,
-                stacklevel=3,
-            )
+def load() -> None:
+    """Load the catalogue: its own modules, then the plug-ins, once; a thread that comes meanwhile waits."""
+    importlib.import_module("actbench.catalog.contents")
 
 
 def declarations(kind: str | None = None, family: str | None = None) -> tuple[Declaration, ...]:
@@ -243,7 +253,7 @@ def declarations(kind: str | None = None, family: str | None = None) -> tuple[De
 
     Raises UsageError for an unknown kind or family.
     """
-    _load()
+    load()
     for label, value, known in (
         ("kind", kind, KINDS),
         ("family", family, sorted({d.family for d in _declared.values()})),
@@ -264,7 +274,7 @@ def find(name: str) -> Declaration:
     """
     if not isinstance(name, str):
         raise TypeError(f"a function is found by its name, a string, not by {type(name).__name__}")
-    _load()
+    load()
     names = _by_name()
     if name not in names:
         raise UnknownFunction(f"unknown function {name!r}{suggestion(name, names, _LISTED)}")
@@ -273,7 +283,7 @@ def find(name: str) -> Declaration:
 
 def declared(name: str) -> Declaration | None:
     """The declaration of that very name, if there is one."""
-    _load()
+    load()
     return _declared.get(name)
 
 
@@ -305,7 +315,7 @@ def load_file(path: Path | str) -> tuple[Declaration, ...]:
     path = Path(path).resolve()
     if not path.is_file():
         raise InputFileError(f"no such file: {path}")
-    _load()
+    load()
     # The name is stable and unique, and stays in sys.modules, because cached kernels and worker
     # processes find the module by it again.
     name = f"actbench_user_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"

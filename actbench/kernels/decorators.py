@@ -19,6 +19,7 @@ def activation(*bodies: Any, **fields: Any) -> Callable[[Callable[..., Any]], Fu
     Raises DeclarationError, in one line, where the declaration contradicts itself.
     """
     _refuse(bodies, "activation")
+    registry.load()  # what it holds has its names
     declare = registry.activation(**fields)
     return lambda forward: bind(declare(forward))
 
@@ -26,6 +27,7 @@ def activation(*bodies: Any, **fields: Any) -> Callable[[Callable[..., Any]], Fu
 def loss(*bodies: Any, **fields: Any) -> Callable[[Callable[..., Any]], Function]:
     """Declare the decorated function of (pred, target, ...) as a loss; see ``activation``."""
     _refuse(bodies, "loss")
+    registry.load()
     declare = registry.loss(**fields)
     return lambda forward: bind(declare(forward))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -84,6 +86,25 @@ def one_of_two(x: float, scale: float) -> float:
     return scale
 
 
+def hiding(x: float, threads: float = 1.0) -> float:
+    """A line."""
+    return threads * x
+
+
+def two_of(x: float, y: float) -> float:
+    return 2.0
+
+
+def starred(x: float, *more: float) -> float:
+    """A line."""
+    return x
+
+
+def loss_of(pred: float, target: float) -> float:
+    """Nothing."""
+    return 0.0
+
+
 KINK = Kink("delta", "0", "0", "0")
 FAULTS: dict[str, tuple[Callable[..., Any], dict[str, Any], str]] = {
     "first argument": (crossed, {"formula": "x", "derivative": two}, r"begins with \(x\)"),
@@ -92,6 +113,19 @@ FAULTS: dict[str, tuple[Callable[..., Any], dict[str, Any], str]] = {
     "derivative's arguments": (scaled, {"formula": "scale*x", "derivative": two}, "takes 1 arguments, but needs 2"),
     "rule of rows": (scaled, {"formula": "scale*x", "derivative": one_of_two, "row_output": crossed_two}, "row_output takes"),
     "kinks of rows": (scaled, {"formula": "scale*x", "derivative": one_of_two, "row_kinks": crossed_two}, "row_kinks takes x"),
+    "hidden argument": (hiding, {"formula": "x*threads", "derivative": two_of}, "'threads' would hide"),
+    "a star": (starred, {"formula": "x", "derivative": two}, "'more' must be a plain argument"),
+    "no function": (abs, {"formula": "abs(x)", "derivative": two}, "a plain Python function"),
+    "template": (square, {"formula": "x", "derivative": two, "template": "foo"}, "'foo' is not one of elementwise, rowwise"),
+    "mean": (loss_of, {"formula": "0", "derivative": two_of, "template": "pairwise", "mean_over": "sample"}, "one of elements"),
+    "reduction": (loss_of, {"formula": "0", "derivative": two_of, "template": "pairwise", "default_reduction": "max"}, "of mean, sum"),
+    "labels": (loss_of, {"formula": "0", "derivative": two_of, "template": "pairwise", "target": "{0, 1, 2}"}, "are not two"),
+    "name of a number": (square, {"formula": "x**2", "derivative": two, "name": 3}, "name=3: give a string"),
+    "formula of a number": (square, {"formula": 3, "derivative": two}, "formula=3: give an expression"),
+    "domain of a number": (square, {"formula": "x**2", "derivative": two, "domain": 3}, "domain=3: give an interval"),
+    "params of text": (scaled, {"formula": "x", "derivative": one_of_two, "params": {"scale": "[0, 1]"}}, "and Param"),
+    "aliases of text": (square, {"formula": "x**2", "derivative": two, "aliases": "abc"}, "aliases='abc': give names in a tuple"),
+    "kinks of text": (square, {"formula": "x**2", "derivative": two, "kinks": "0"}, "kinks='0': give a tuple"),
     "no blank": (spoken, {"formula": "0", "derivative": crossed_two, "template": "sequence"}, "parameter .* is blank"),
     "gradient of nothing": (square, {"formula": "x**2", "derivative": two, "gradients": {"beta": two}}, "'beta'"),
     "no derivative": (square, {"formula": "x**2"}, "has no derivative"),
@@ -241,6 +275,52 @@ def test_the_catalogue_imports_no_compiler() -> None:
         "sys.exit(bool({'numba', 'matplotlib', 'rich'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+PARTS = """
+import actbench
+from concurrent.futures import ThreadPoolExecutor
+with ThreadPoolExecutor(8) as pool:
+    names = [*pool.map(actbench.get, ["gelu"] * 8)]
+    counts = {len(found) for found in pool.map(lambda _: actbench.functions(), range(8))}
+print(len(names), counts == {len(actbench.functions())})
+"""
+TAKEN = """
+import actbench
+try:
+    @actbench.activation(formula="2*x", derivative=lambda x: 2.0)
+    def softmax(x):
+        return 2.0 * x
+except actbench.ActbenchError as error:
+    print(error)
+print(actbench.get("gelu").name, actbench.get("softmax").declaration.template)
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "answer"),
+    [(PARTS, "8 True"), (TAKEN, "softmax: .* belongs to softmax already.*\\ngelu rowwise")],
+)
+def test_the_catalogue_is_whole_from_the_first_call_on(code: str, answer: str) -> None:
+    """To many threads at once, and to one who begins with a declaration under a name of its own."""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert re.fullmatch(answer, done.stdout.strip())
+
+
+def test_every_public_name_is_exported_to_type_checkers() -> None:
+    """Only what is imported as what it is called, or is assigned, counts as exported there."""
+    import actbench
+
+    tree = ast.parse(Path(actbench.__file__).read_text())
+    told = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.asname == alias.name
+    }
+    told |= {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    assert {*actbench.__all__} <= told
 
 
 def test_at_a_prompt_a_function_may_be_declared_again() -> None:
