@@ -286,6 +286,8 @@ class Remembering(Function):
                         return target
                 elif shared(target, params, operands, count):
                     return target
+        if threads is not None:  # which operands that are worked on in one thread never look at
+            threads = pool.checked(threads)
         return self._map(pass_, operands, out, threads, given)
 
     @abstractmethod

@@ -280,7 +280,7 @@ class _ClassRows:
     def mass(self) -> np.float64:
         """What the mean divides by: the weights of index targets, or the number of rows; NaN for none."""
         if self.target.ndim == 1 and self.given_weight:
-            mass = np.float64(np.sum(self.weight[self.target] * self.counted))
+            mass = np.float64(np.sum(self.weight[self.target], where=self.counted != 0))
         else:
             mass = np.float64(self.counted.sum())
         return mass if mass else np.float64(np.nan)

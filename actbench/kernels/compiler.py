@@ -158,6 +158,8 @@ def _explain(error: Exception, bodies: tuple[Callable[..., Any], ...]) -> None:
         # Numba tells of every layer, the outermost first; the cause is what follows the last of these.
         last = max((i for i, line in enumerate(lines) if "Failed in" in line), default=-1)
         cause = lines[last + 1].partition(": %")[0] if isinstance(error, NumbaError) else told(error)
+        if "readonly array" in str(error):
+            cause = "it writes to an input: fill out"
         where = f"{own[0].co_name} in {own[0].co_filename}, line {own[0].co_firstlineno}"
         raise DeclarationError(f"Numba cannot compile {where}: {cause}") from error
 

@@ -10,6 +10,7 @@ import numpy as np
 from actbench.catalog.declaration import REDUCTIONS
 from actbench.catalog.errors import UsageError
 from actbench.kernels.base import Function
+from actbench.wording import in_one_line
 
 CLASS = np.dtype(np.int64)
 """What class indices and labels are read in."""
@@ -24,8 +25,9 @@ class Loss(Function):
     def _reduction(self, given: str | None, out: Any = None) -> str:
         """The reduction that is meant; ``out`` takes the values of a forward pass, which only ``"none"`` has."""
         chosen = self.declaration.default_reduction if given is None else given
-        if chosen not in REDUCTIONS:
-            raise UsageError(f"{self.name}: reduction={chosen!r} is not one of {', '.join(REDUCTIONS)}")
+        if not isinstance(chosen, str) or chosen not in REDUCTIONS:
+            told = in_one_line(repr(chosen))
+            raise UsageError(f"{self.name}: reduction={told} is not one of {', '.join(REDUCTIONS)}")
         if out is not None and chosen != "none":
             raise UsageError(f"{self.name}: out= goes with reduction='none' only")
         return chosen

@@ -103,15 +103,20 @@ def _view(context: Any, builder: Any, kind: Any, operand: Any, shape: list[Any])
     return view._getvalue()
 
 
+def _matrix(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    return _view(context, builder, sig.return_type, args[0], [args[1], last_length(builder, args[0])])
+
+
 @intrinsic  # type: ignore[untyped-decorator]
 def matrix(typingctx: Any, x: Operand, count: Any) -> Any:
     """The operand as an array of ``count`` rows, all there are."""
+    return types.Array(x.compute, 2, "C")(x, types.intp), _matrix
 
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        shape = [args[1], last_length(builder, args[0])]
-        return _view(context, builder, sig.return_type, args[0], shape)
 
-    return types.Array(x.compute, 2, "C")(x, types.intp), codegen
+@intrinsic  # type: ignore[untyped-decorator]
+def read_only(typingctx: Any, x: Operand, count: Any) -> Any:
+    """The same of an input: a body that writes to it does not compile."""
+    return types.Array(x.compute, 2, "C", readonly=True)(x, types.intp), _matrix
 
 
 @intrinsic  # type: ignore[untyped-decorator]

@@ -32,6 +32,11 @@ def _is_arithmetic(body: Callable[..., Any]) -> bool:
     return not ({*primitives.SCALARS} - _CHEAP) & {*body.__code__.co_names}
 
 
+def _largest(values: Array) -> Any:
+    """The largest of 0 and the values; NaN where any is. Unlike their sum it is in the range of their dtype."""
+    return np.maximum.reduce(values, axis=None, initial=0)
+
+
 class PairwiseLoss(Remembering, Loss):
     """A loss of one prediction and one target at a time."""
 
@@ -96,7 +101,7 @@ class PairwiseLoss(Remembering, Loss):
         result = arrays.output(self.name, pred, dtype, out)
         arrays.elementwise(kernel, params, result, (pred, target), threads, dtype)
         if self._members:
-            self._check_members(target, np.add.reduce(result, axis=None))
+            self._check_members(target, _largest(result))
         runs = self._at_once(kernel.alone, *reduced), self._at_once(kernel.shared, *reduced)
         self._remember(pass_, dtype, given, runs, tuple(map(float, numbers)))
         return arrays.result(result, out)
@@ -136,7 +141,7 @@ class PairwiseLoss(Remembering, Loss):
                 numbers = (1.0 / self._count(reduction, operands[0]), *numbers)
             done = run(out, numbers, operands, *threads)
             if done and members:
-                self._check_members(operands[1], np.add.reduce(out, axis=None))
+                self._check_members(operands[1], _largest(out))
             return done
 
         return call
@@ -160,7 +165,8 @@ class PairwiseLoss(Remembering, Loss):
     def _check_members(self, target: Array, value: Any) -> None:
         """Raise UsageError for a label outside the target's members: the kernels have turned it into NaN.
 
-        Looking only where ``value``, the sum of a kernel's results, is NaN spares every call a pass over the labels.
+        Looking only where ``value``, the sum or the largest of a kernel's results, is NaN spares every call a pass
+        over the labels.
         """
         members = self._members
         if value != value and not np.isin(target, members).all():

@@ -25,7 +25,7 @@ from actbench.kernels.lanes import (
 )
 from actbench.kernels.linking import inline
 from actbench.kernels.loops import Loop
-from actbench.kernels.matrices import matrix, rows_of, size_of, vector
+from actbench.kernels.matrices import matrix, read_only, rows_of, size_of, vector
 from actbench.kernels.operands import LINE
 from actbench.kernels.reduce import SPAN
 from actbench.kernels.row_steps import add, block, counts, of_row, room, stack, totals
@@ -172,7 +172,7 @@ def _forward(run: Body, length: Body, used: int) -> Loop:
 
     @inline
     def gather(out: Any, params: Any, inputs: Any, count: Any) -> Any:
-        return matrix(inputs[0], count), matrix(out, count), params
+        return read_only(inputs[0], count), matrix(out, count), params
 
     return Loop(measure, gather, run)
 
@@ -191,7 +191,7 @@ def _backward(run: Body, length: Body, used: int) -> Loop:
 
     @inline
     def gather(out: Any, params: Any, inputs: Any, count: Any) -> Any:
-        return matrix(inputs[0], count), matrix(inputs[1], count), matrix(out, count), params
+        return read_only(inputs[0], count), read_only(inputs[1], count), matrix(out, count), params
 
     return Loop(measure, gather, run)
 

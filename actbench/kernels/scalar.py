@@ -34,11 +34,16 @@ def _guarded(body: Body, operands: int) -> Body:
 def _carries_nan(body: Body, operands: int) -> bool:
     """Whether the body, as plain Python, is NaN wherever an operand is: the test in the loop costs up to a tenth.
 
-    It is tried with parameters, and other operands, on both sides of what bodies tell apart.
+    It is tried with the parameters' defaults, and with all of them, and other operands, on both sides of what bodies
+    tell apart.
     """
     count = body.__code__.co_argcount
-    for place, number in itertools.product(range(operands), _PROBES):
-        arguments = [number] * count
+    defaults = [v if isinstance(v, float | int) else 1.0 for v in body.__defaults__ or ()]
+    usual = [1.0] * (count - len(defaults)) + defaults
+    for place, others in itertools.product(
+        range(operands), [usual, *([number] * count for number in _PROBES)]
+    ):
+        arguments = [*others]
         arguments[place] = math.nan
         if not _is_nan(body, arguments):
             return False

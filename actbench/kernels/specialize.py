@@ -42,6 +42,10 @@ def _stand_in(value: Any) -> Any:
     return value
 
 
+def _is_primitive(value: Any) -> bool:
+    return isinstance(value, FunctionType) and value in _PRIMITIVES.values()
+
+
 def _references(body: FunctionType) -> dict[str, Any]:
     """What the free names of a body stand for: globals, then the cells of its closure."""
     names: dict[str, Any] = {}
@@ -68,6 +72,7 @@ def _function(value: Any) -> FunctionType | None:
         value = value.forward
     elif isinstance(getattr(value, "declaration", None), Declaration):
         value = value.declaration.forward
+    value = getattr(value, "py_func", value)  # of what numba.njit made
     return value if isinstance(value, FunctionType) else None
 
 
@@ -77,28 +82,38 @@ def digest(body: Callable[..., Any]) -> str:
     Taken from the bytecode, so that a kernel found on disk costs no parsing.
     """
     sha = hashlib.sha256()
-    _feed(sha, body, set())
+    _feed(sha, body, frozenset(), set())
     return sha.hexdigest()
 
 
-def _feed(sha: Any, body: Callable[..., Any], seen: set[int]) -> None:
-    if not isinstance(body, FunctionType) or id(body) in seen:
-        return
-    seen.add(id(body))
-    for code in _codes(body.__code__):
-        plain = tuple(c for c in code.co_consts if not isinstance(c, CodeType))
-        sha.update(repr((code.co_code, plain, code.co_names, code.co_varnames, body.__defaults__)).encode())
-    for name, value in sorted(_references(body).items()):
-        sha.update(name.encode())
-        stand_in = _stand_in(value)
-        if stand_in in _PRIMITIVES.values():
-            sha.update(stand_in.__name__.encode())
-        elif (function := _function(value)) is not None:
-            _feed(sha, function, seen)
-        elif isinstance(value, ModuleType):
+def _feed(sha: Any, value: Any, names: frozenset[str], seen: set[Any]) -> None:
+    """Add what a body refers to; of a module, what it holds under any of the names in the body."""
+    value = _stand_in(value)
+    function = _function(value)
+    if _is_primitive(value):
+        sha.update(value.__name__.encode())
+    elif isinstance(value, tuple):
+        for item in value:
+            _feed(sha, item, names, seen)
+    elif isinstance(value, np.ndarray):
+        sha.update(repr((value.dtype, value.shape)).encode() + value.tobytes())
+    elif function is None and not isinstance(value, ModuleType):
+        sha.update(repr(value).encode())
+    elif (met := id(value) if function else (id(value), names)) not in seen:
+        seen.add(met)
+        if function is None:
             sha.update(value.__name__.encode())
+            held = {name: getattr(value, name) for name in names if hasattr(value, name)}
         else:
-            sha.update(repr(value).encode())
+            names = frozenset(name for code in _codes(function.__code__) for name in code.co_names)
+            held = _references(function)
+            for code in _codes(function.__code__):
+                plain = tuple(c for c in code.co_consts if not isinstance(c, CodeType))
+                essence = code.co_code, plain, code.co_names, code.co_varnames, function.__defaults__
+                sha.update(repr(essence).encode())
+        for name, item in sorted(held.items()):
+            sha.update(name.encode())
+            _feed(sha, item, names, seen)
 
 
 class _Narrow(ast.NodeTransformer):
@@ -222,7 +237,7 @@ def specialize(
     function = _function(body)
     if function is None:
         return body
-    if function in _PRIMITIVES.values():
+    if _is_primitive(function):
         return substitutes.get(function.__name__, body)
     if id(function) in done:
         if done[id(function)] is None:
@@ -236,7 +251,12 @@ def specialize(
         if isinstance(value, bool | np.generic):
             return value
         if isinstance(value, float) or (integers and isinstance(value, int)):
-            return dtype.type(value)
+            with np.errstate(over="ignore"):  # what is too large for the format is infinite there
+                return dtype.type(value)
+        if isinstance(value, tuple):
+            return tuple(convert(item) if isinstance(item, float) else item for item in value)
+        if isinstance(value, np.ndarray):
+            return value.astype(dtype) if value.dtype.kind == "f" else value
         value = _stand_in(value)
         if _function(value) is None:
             return value

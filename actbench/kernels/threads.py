@@ -17,7 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from actbench.catalog import numeric
 from actbench.catalog.errors import UsageError
+from actbench.wording import in_one_line
 
 GRAIN = 1 << 10
 """Parts begin at multiples of this many elements: a page of float32, so that threads share no cache line."""
@@ -48,9 +50,10 @@ def get_threads() -> int:
 
 def checked(count: int) -> int:
     """A number of threads; UsageError for what is none."""
-    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= 1024:
-        raise UsageError(f"threads={count!r}: give an integer from 1 to 1024")
-    return count
+    number = count if type(count) is int else numeric.integer(count)
+    if number is None or not 1 <= number <= 1024:
+        raise UsageError(f"threads={in_one_line(repr(count))}: give an integer from 1 to 1024")
+    return number
 
 
 class _Team:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 import actbench
 from actbench.catalog.declaration import Declaration
-from actbench.catalog.errors import UsageError
+from actbench.catalog.errors import DeclarationError, UsageError
 from actbench.catalog.registry import declarations, find
 from actbench.kernels import bind
 
@@ -294,6 +295,60 @@ def test_where_a_function_has_no_value_it_has_no_gradient(name: str) -> None:
 def test_bce_of_no_probability_has_no_gradient(clamp: str, target: float) -> None:
     pred = np.array([-1.0, -0.1, 1.1, 2.0])
     assert np.isnan(get("bce").backward(pred, np.full(4, target), clamp=clamp)).all()
+
+
+@pytest.mark.parametrize("name", ["float8_e5m2", "float8_e4m3fn"])
+def test_floats_of_8_bits_are_refused(declaration: Declaration, name: str) -> None:
+    x = np.ones((2, 2, 4), getattr(ml_dtypes, name))
+    operands = (x,) if declaration.kind == "activation" else (x, x)
+    with pytest.raises(TypeError, match=name):
+        bind(declaration)(*operands)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_a_look_at_the_labels_is_silent(dtype: str) -> None:
+    large = np.finfo(dtype).max / 2
+    pred, target = np.full(100, -large, dtype), np.ones(100, dtype)
+    with warnings.catch_warnings(action="error"):
+        for _ in range(2):  # the second at once
+            assert (get("hinge")(pred, target, reduction="none") == 1 + pred.dtype.type(large)).all()
+
+
+def test_an_integer_of_numpy_is_a_number_of_threads() -> None:
+    x = np.linspace(-3, 3, 1 << 16)
+    assert np.array_equal(get("silu")(x, threads=np.int64(2)), get("silu")(x))
+
+
+@pytest.mark.parametrize("x", [np.ones(10)[::2], np.ones((0, 3)), [1.0, 2.0], 1.0])
+@pytest.mark.parametrize("name", ["silu", "softmax"])
+def test_a_number_of_threads_that_cannot_be_is_refused_of_any_operand(name: str, x: Any) -> None:
+    for _ in range(2):
+        with pytest.raises(UsageError, match="threads='a': give an integer"):
+            get(name)(np.atleast_1d(x), threads="a")
+
+
+def test_a_row_that_is_ignored_has_no_weight() -> None:
+    logits, weight = np.zeros((2, 3)), np.array([1, 1, np.inf])
+    assert get("cross_entropy")(logits, [0, -100], weight=weight) == np.log(3)
+    assert np.isfinite(get("cross_entropy").backward(logits, [0, -100], weight=weight)[1]).all()
+
+
+def test_a_body_that_writes_to_its_input_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from actbench.catalog import registry
+
+    monkeypatch.setattr(registry, "_declared", dict(registry._declared))
+
+    @actbench.activation(formula="x", derivative=lambda g, x, out: None, rowwise=True)
+    def greedy(x: Any, out: Any) -> None:
+        """It spoils its input."""
+        for i in range(x.size):
+            x[i] = 2 * x[i]
+            out[i] = x[i]
+
+    x = np.ones((2, 40))
+    with pytest.raises(DeclarationError, match=r"cannot compile greedy .*: it writes to an input"):
+        greedy(x)
+    assert (x == 1).all()
 
 
 def test_functions_of_the_catalogue_are_pickled_by_name(declaration: Declaration) -> None:

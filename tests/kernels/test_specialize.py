@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import math as mathematics
+import types
 
+import numba
 import numpy as np
 import pytest
 
@@ -101,6 +103,53 @@ def test_digest_follows_the_meaning():
     assert digest(make(1.0, primitives.exp)) == one
     assert digest(make(2.0, primitives.exp)) != one
     assert digest(make(1.0, primitives.tanh)) != one
+
+
+def test_digest_follows_what_a_module_holds(monkeypatch):
+    def uses(x):
+        return held.helper(x) * held.SCALE
+
+    def helper(x):
+        return x + held.OFFSET
+
+    held = types.ModuleType("held")
+    held.SCALE, held.OFFSET, held.helper = 2.0, 1.0, helper
+    digests = [digest(uses)]
+    for name, value in {"SCALE": 3.0, "OFFSET": 2.0, "helper": lambda x: x}.items():
+        monkeypatch.setattr(held, name, value)
+        digests.append(digest(uses))
+    assert len({*digests}) == 4
+
+
+def test_digest_follows_what_a_compiled_helper_does():
+    """Not where it lies in memory."""
+
+    def make(factor):
+        helper = numba.njit(lambda x: factor * x)
+        return lambda x: helper(x)
+
+    assert digest(make(2.0)) == digest(make(2.0)) != digest(make(3.0))
+
+
+def test_digest_follows_every_element_of_an_array():
+    def make(last):
+        table = np.append(np.zeros(5000), last)
+        return lambda x: table[5000] * x
+
+    assert digest(make(1.0)) == digest(make(1.0)) != digest(make(2.0))
+
+
+@pytest.mark.parametrize("table", [(0.1, 0.2), np.array([0.1, 0.2])])
+def test_tables_take_the_format(table):
+    def body(x):
+        return table[0] + table[1] * x
+
+    assert type(_narrow(body)(np.float32(1))) is np.float32
+
+
+def test_a_number_beyond_the_format_is_infinite(recwarn):
+    assert _narrow(lambda x: x * 1e300)(np.float32(1)) == np.inf
+    assert not recwarn.list
 
 
 def _endless(x):
