@@ -95,7 +95,7 @@ def audit(
                 tell=shown.note,
             )
     except KeyboardInterrupt:
-        if exhaustive:
+        if folder is not None and exhaustive and (folder / "exhaustive").is_dir():
             tell(f"kept what was done in {folder}: the same command with --resume goes on", quiet)
         raise
     session = audits.session(found, command_line(), {peer.name: version(peer.packages[0]) for peer in others})

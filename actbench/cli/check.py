@@ -32,7 +32,7 @@ def check(
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only what is wrong.")] = False,
 ) -> int:
-    """Check values, derivatives and gradients; exit 1 where one is wrong.
+    """Check values, derivatives and gradients; exit 1 where one is wrong, 3 where nothing is known.
 
     Three judges: differences of the compiled kernels, the formula's exact
     values and laws (python-flint must be installed), and, for float32,

@@ -92,5 +92,6 @@ def terminal(report: Report, quiet: bool = False) -> RenderableType:
     )
     if not quiet:
         wrong = len({e.function for e in report.wrong})
-        parts.append(Text(f"\n{counted(len(functions), 'function')} checked, {wrong} wrong"))
+        unknown = f", {len(report.unknown)} undecided" if report.unknown else ""
+        parts.append(Text(f"\n{counted(len(functions), 'function')} checked, {wrong} wrong{unknown}"))
     return Group(*parts)

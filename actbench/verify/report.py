@@ -71,9 +71,15 @@ class Report:
         return tuple(e for e in self.evidence if e.verdict == "wrong")
 
     @property
+    def unknown(self) -> tuple[str, ...]:
+        """The functions of which no judge could tell anything."""
+        told = {e.function for e in self.evidence if e.verdict != "undecided"}
+        return tuple(dict.fromkeys(e.function for e in self.evidence if e.function not in told))
+
+    @property
     def exit_code(self) -> int:
-        """1 where something is wrong, else 0."""
-        return int(bool(self.wrong))
+        """1 where something is wrong, else 3 where nothing is known of a function, else 0."""
+        return 1 if self.wrong else 3 if self.unknown else 0
 
 
 @dataclass(frozen=True)

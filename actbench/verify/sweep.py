@@ -184,12 +184,17 @@ def _carried_out(
     if workers == 1 or (len({t.case.function for t in tasks}) < 2 and all(t.slice is None for t in tasks)):
         yield from ((task, _carry_out(task, against)) for task in tasks)
         return
-    spawn = multiprocessing.get_context("spawn")
+    spawn, others = multiprocessing.get_context("spawn"), {*multiprocessing.active_children()}
     pool = ProcessPoolExecutor(min(workers, _MOST), spawn, _begin_worker, (declared_in,))
     try:
         futures = {pool.submit(_carry_out, task, against): task for task in tasks}
         for future in as_completed([*futures]):
             yield futures.pop(future), future.result()  # and is forgotten: a ledger takes 100 KB
+    except BaseException:
+        # Who presses Ctrl-C does not wait for slices that take 10 s, and are lost anyway.
+        for worker in {*multiprocessing.active_children()} - others:
+            worker.terminate()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -276,3 +276,10 @@ def test_poles_and_ends_of_the_domain_are_no_faults(
         f"def steep(x):\n    '''Steep.'''\n    return {body}\n",
     )
     assert not wrong(found), [str(e.counterexample) for e in Report(found).wrong]
+
+
+def test_a_function_of_which_nothing_is_known_is_not_called_right() -> None:
+    """No length that is tried holds a group of so many."""
+    found = tuple(evidence(get("maxout"), [{"k": 10**9}]))
+    alone, beside = Report(found), Report((*evidence(get("relu")), *found))
+    assert (alone.unknown, alone.exit_code, beside.exit_code) == (("maxout",), 3, 3)
