@@ -11,7 +11,7 @@ import click
 import typer
 from typer.core import TyperGroup
 
-from actbench.catalog.errors import ActbenchError
+from actbench.catalog.errors import ActbenchError, UsageError
 from actbench.cli.audit import audit
 from actbench.cli.bench import bench
 from actbench.cli.check import check
@@ -116,6 +116,8 @@ def run(arguments: list[str] | None = None) -> int:
         return _fail(error.format_message(), error.exit_code)
     except ActbenchError as error:
         return _fail(str(error), error.exit_code)
+    except MemoryError as error:
+        return _fail(f"not enough memory: {error}: take smaller sizes or parameters", UsageError.exit_code)
     except Exception as error:
         if os.environ.get("ACTBENCH_DEBUG"):
             raise

@@ -217,8 +217,11 @@ def bench(
     if kept is not None:
         save_run(run, kept)
         tell(f"kept as {kept}", quiet)
-    deliver(run, exports)
-    for skipped in run.skipped:
-        tell(f"{'failed' if skipped.failed else 'skipped'} {skipped.cell}: {skipped.reason}", quiet)
-    tell(f"wrote run.json, {', '.join(write_folder(run, folder, quiet))} to {folder}", quiet)
+    written = ", ".join(write_folder(run, folder, quiet))
+    try:
+        deliver(run, exports)
+    finally:  # where an export fails, what was measured is there all the same
+        for skipped in run.skipped:
+            tell(f"{'failed' if skipped.failed else 'skipped'} {skipped.cell}: {skipped.reason}", quiet)
+        tell(f"wrote run.json, {written} to {folder}", quiet)
     return 1 if any(skipped.failed for skipped in run.skipped) else 0

@@ -101,6 +101,17 @@ def test_a_sample_keeps_rows_whole_while_it_can(shape: tuple[int, ...], expected
     assert part.shape == expected
 
 
+@pytest.mark.parametrize(("name", "turned"), [("relu", True), ("mse", True), ("softmax", False)])
+def test_data_in_the_order_of_fortran_are_taken_as_they_lie(name: str, turned: bool) -> None:
+    """Where the order of axes says nothing: rows lie along the last one."""
+    data = np.asfortranarray(np.arange(12.0).reshape(3, 4))
+    made = kernels.function(name).workload("forward", "float64", data.size, data=data)
+    operands = [made.arrays[o] for o in ("x", "pred", "target", "out") if o in made.arrays]
+    assert all(o.shape == ((4, 3) if turned else (3, 4)) for o in operands)
+    assert not turned or all(o.flags.carray or o is operands[0] for o in operands)
+    made.call()
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_ulp_distance(dtype: str) -> None:
     one = np.array([1.0, 2.0, -3.0], dtype)

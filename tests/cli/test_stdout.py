@@ -36,6 +36,16 @@ def test_a_full_stdout_is_one_line(command: list[str], tmp_path: Path) -> None:
     assert done.stderr == "error: cannot write to stdout: No space left on device\n"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+def test_a_run_that_cannot_be_exported_is_kept_whole(tmp_path: Path) -> None:
+    given = ("relu", "--size", "1000", "--rounds", "6", "--pass", "forward", "--export", "csv=/dev/full")
+    done = actbench("bench", *given, "--output", "kept", cwd=tmp_path, stdout=subprocess.DEVNULL)
+    told, error = done.stderr.splitlines()[-2:]
+    assert (done.returncode, error) == (2, "error: cannot write /dev/full: No space left on device")
+    folder = tmp_path / told.rpartition(" to ")[2]
+    assert {"run.json", "run.csv", "run.md"} <= {file.name for file in folder.iterdir()}
+
+
 @posix
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_a_closed_stdout_is_one_line(command: list[str], tmp_path: Path) -> None:
