@@ -17,6 +17,11 @@ def in_one_line(text: str) -> str:
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."
 
 
+def printable(text: str) -> str:
+    """Foreign words with a question mark for each character that is none, such as those which command a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+
+
 def counted(count: int, noun: str) -> str:
     """A count with its noun: "1 cell", "2 cells", "2 families"."""
     if count == 1:

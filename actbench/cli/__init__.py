@@ -103,6 +103,8 @@ def run(arguments: list[str] | None = None) -> int:
     A reader of stdout that has gone changes no exit code.
     """
     warnings.showwarning = _warned
+    if os.environ.get("COLUMNS", "").strip("0") == "":
+        os.environ.pop("COLUMNS", None)  # 0 says nothing; rich would make the help that narrow
     try:
         with guarded():
             result = app(arguments, standalone_mode=False, prog_name="actbench")

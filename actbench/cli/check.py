@@ -66,5 +66,5 @@ def _show(report: Report, as_json: bool, quiet: bool) -> int:
     if as_json:
         output.write_text(output.json_text(checks.document(report)), output.STDOUT)
     else:
-        output.console().print(checks.terminal(report, quiet))
+        output.display(checks.terminal(report, quiet))
     return report.exit_code

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import typer
 
+from actbench.wording import printable
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 def tell(message: str, quiet: bool = False) -> None:
     """Print ``message`` to stderr, unless ``quiet``."""
     if not quiet:
-        typer.echo(message, err=True)
+        typer.echo(printable(message), err=True)
 
 
 @contextmanager
@@ -48,7 +50,7 @@ class _Shown:
         self._tasks = {stage: progress.add_task(stage, visible=False) for stage in stages}
 
     def note(self, text: str) -> None:
-        self._progress.console.print(text, markup=False)
+        self._progress.console.print(printable(text), markup=False)
 
     def at(self, stage: str, text: str, done: int, total: int) -> None:
         self._progress.update(
@@ -76,8 +78,9 @@ def bars(quiet: bool, *stages: str) -> Iterator[Bars]:
     if quiet or not sys.stderr.isatty():
         yield _Notes(quiet)
         return
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from actbench.present.output import console
 
     text = TextColumn("{task.description}")
     progress = Progress(
@@ -85,7 +88,7 @@ def bars(quiet: bool, *stages: str) -> Iterator[Bars]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=console(stderr=True),
         transient=True,
     )
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from actbench.present import table
+from actbench.present.fitting import Words
 from actbench.present.table import Column, Table
 from actbench.verify.report import Evidence, Report
 from actbench.wording import counted
@@ -73,7 +74,6 @@ def _worst(evidence: Sequence[Evidence]) -> str:
 def terminal(report: Report, quiet: bool = False) -> RenderableType:
     """The tables for a rich console, and every counter-example; ``quiet`` leaves out what is right."""
     from rich.console import Group
-    from rich.text import Text
 
     functions = {e.function for e in report.evidence}
     shown = Report(report.wrong) if quiet else report
@@ -82,16 +82,16 @@ def terminal(report: Report, quiet: bool = False) -> RenderableType:
         whole = summary(shown) if len(functions) > 1 and not quiet else details(shown)
         parts.append(table.terminal(whole))
     parts += (
-        Text(f"\n{e.function}: {e.check} is undecided by the {e.judge}: {e.reason}")
+        Words(f"\n{e.function}: {e.check} is undecided by the {e.judge}: {e.reason}")
         for e in shown.evidence
         if e.verdict == "undecided" and e.reason
     )
     parts += (
-        Text(f"\n{e.function}: {e.check} is wrong, says the judge ({e.judge})\n  at {e.counterexample}")
+        Words(f"\n{e.function}: {e.check} is wrong, says the judge ({e.judge})\n  at {e.counterexample}")
         for e in report.wrong
     )
     if not quiet:
         wrong = len({e.function for e in report.wrong})
         unknown = f", {len(report.unknown)} undecided" if report.unknown else ""
-        parts.append(Text(f"\n{counted(len(functions), 'function')} checked, {wrong} wrong{unknown}"))
+        parts.append(Words(f"\n{counted(len(functions), 'function')} checked, {wrong} wrong{unknown}"))
     return Group(*parts)

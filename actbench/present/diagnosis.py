@@ -11,6 +11,7 @@ from actbench.bench.disturbances.evidence import Finding
 from actbench.bench.doctor import Diagnosis
 from actbench.bench.noise import ROUNDS, Noise
 from actbench.present import quantity, table
+from actbench.present.fitting import Indented, Words
 from actbench.present.table import WIDTH, Column, Table
 
 if TYPE_CHECKING:
@@ -78,16 +79,13 @@ def unknown(diagnosis: Diagnosis) -> Table:
 def terminal(diagnosis: Diagnosis) -> RenderableType:
     """All of it for a rich console: what disturbs with the command that mends it, and the rest in lists."""
     from rich.console import Group
-    from rich.padding import Padding
     from rich.text import Text
 
     parts: list[RenderableType] = [Text(headline(diagnosis), "bold"), Text()]
     for finding in diagnosis.of("disturbs"):
         parts.append(Text.assemble(("disturbs ", "yellow"), (finding.name, "bold"), f": {value(finding)}"))
         parts += [
-            Padding(Text(text, style), (0, 0, 0, 4 if style else 2))
-            for text, style in _remarks(finding)
-            if text
+            Indented(Words(text, style), 4 if style else 2) for text, style in _remarks(finding) if text
         ]
         parts.append(Text())
     for shown in (noise(diagnosis), unknown(diagnosis), fine(diagnosis)):

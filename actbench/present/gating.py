@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 from actbench.bench.gating.record import OUTCOMES, Judgement, Report
 from actbench.present import quantity, table
+from actbench.present.fitting import Words
 from actbench.present.table import Column, Table
 from actbench.wording import counted
 
@@ -63,16 +64,15 @@ def counts(report: Report) -> str:
 def terminal(report: Report) -> RenderableType:
     """What stands out, then the counts and the verdict."""
     from rich.console import Group
-    from rich.text import Text
 
     parts: list[RenderableType] = []
     # Words, which a narrow column wraps.
     listed = _listed(report, " ")
     if listed.rows:
         parts.append(table.terminal(listed))
-    parts += [Text(line) for line in _lines(report)]
+    parts += [Words(line) for line in _lines(report)]
     style = {"red": "bold red", "inconclusive": "bold yellow", "green": "bold green"}[report.verdict]
-    return Group(*parts, Text(sentence(report), style=style))
+    return Group(*parts, Words(sentence(report), style))
 
 
 def markdown(report: Report) -> str:

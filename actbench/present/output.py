@@ -11,10 +11,11 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from actbench.catalog.errors import OutputError, UsageError
 from actbench.files import write_whole
+from actbench.present.fitting import Printable
 from actbench.present.table import WIDTH
 from actbench.present.theme import Theme, defaults
 
@@ -29,12 +30,22 @@ _PALETTE = 128  # colours of a PNG: anti-aliasing of 8 inks shows no steps, and 
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console of the terminal's width, or COLUMNS, or 80 where the stream is no terminal."""
+    """A console as wide as COLUMNS says, else as the terminal is, else 80."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    plain = not stream.isatty() and not os.environ.get("COLUMNS", "").isdigit()
-    return Console(file=stream, width=WIDTH if plain else None, highlight=False, markup=False, emoji=False)
+    return Console(file=stream, width=_width(stream), highlight=False, markup=False, emoji=False)
+
+
+def _width(stream: TextIO) -> int:
+    """0 says nothing, in COLUMNS as of a terminal: rich would print that much."""
+    given = os.environ.get("COLUMNS", "")
+    if given.isdecimal() and int(given):
+        return int(given)
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or WIDTH
+    except OSError:
+        return WIDTH
 
 
 def plain_text(renderable: RenderableType, width: int = WIDTH, encoding: str = "utf-8") -> str:
@@ -44,15 +55,20 @@ def plain_text(renderable: RenderableType, width: int = WIDTH, encoding: str = "
     content = io.BytesIO()
     stream = io.TextIOWrapper(content, encoding, errors="replace", newline="\n", write_through=True)
     paper = Console(file=stream, width=width, color_system=None, highlight=False, markup=False, emoji=False)
-    paper.print(renderable)
+    _print(paper, renderable)
     return "".join(line.rstrip() + "\n" for line in content.getvalue().decode(encoding).splitlines())
+
+
+def _print(target: Console, renderable: RenderableType) -> None:
+    # No line is cut: what is wider than the console overflows it.
+    target.print(Printable(renderable), crop=False)
 
 
 def display(renderable: RenderableType) -> None:
     """Print to stdout: in colour on a terminal (or where FORCE_COLOR says so), else as plain text."""
     target = console()
     if target.is_terminal:
-        target.print(renderable)
+        _print(target, renderable)
     else:
         sys.stdout.write(plain_text(renderable, target.width, target.encoding))
 

@@ -16,6 +16,7 @@ from actbench.catalog.domain import Range
 from actbench.catalog.formula import Formula
 from actbench.present import formula as notation
 from actbench.present import table
+from actbench.present.fitting import Fitted, Indented, Words
 from actbench.present.table import Column, Table
 
 if TYPE_CHECKING:
@@ -191,7 +192,6 @@ def _prepared(declaration: Declaration) -> list[tuple[str, str]]:
 def page(f: Function) -> RenderableType:
     """The page of a function for a rich console."""
     from rich.console import Group
-    from rich.padding import Padding
     from rich.text import Text
 
     from actbench.verify.properties import properties
@@ -201,10 +201,10 @@ def page(f: Function) -> RenderableType:
     title = Text(d.name, "bold")
     if d.aliases:
         title.append(f"  also {', '.join(d.aliases)}", "not bold")
-    parts: list[RenderableType] = [title, Text(f"{d.kind}, {d.family}", "dim"), Text(d.summary)]
+    parts: list[RenderableType] = [title, Text(f"{d.kind}, {d.family}", "dim"), Words(d.summary)]
 
     def section(heading: str, content: RenderableType) -> None:
-        parts.extend((Text(), Text(heading, "bold"), Padding(content, (0, 0, 0, _INDENT))))
+        parts.extend((Text(), Text(heading, "bold"), Indented(content, _INDENT)))
 
     formulas = zip(left_sides(d), (d.formula, d.derivative_formula), strict=True)
     section(
@@ -233,7 +233,7 @@ def page(f: Function) -> RenderableType:
         most = list(zip(passes, told, strict=True))
         section("Error, in float64 and float32", _pairs(most))
     if d.reference:
-        section("Reference", Text(d.reference))
+        section("Reference", Words(d.reference))
     if source := body_source(d):
         section("The kernel computes", Text(source))
         if words := vocabulary(d):
@@ -244,15 +244,9 @@ def page(f: Function) -> RenderableType:
 def _pairs(
     rows: Sequence[tuple[str, str]], justify: Literal["left", "right"] = "left", gap: int = 2
 ) -> RenderableType:
-    from rich.table import Table as Grid
-    from rich.text import Text
-
-    grid = Grid.grid(padding=(0, gap, 0, 0))
-    grid.add_column(no_wrap=True, justify=justify)
-    grid.add_column(overflow="fold")
-    for label, value in rows:
-        grid.add_row(Text(label), Text(value))
-    return grid
+    return Fitted(
+        (Column("", align=justify, wrap=False), Column("", align="left")), rows, headed=False, gap=gap
+    )
 
 
 def _bullets(texts: Iterable[str]) -> RenderableType:

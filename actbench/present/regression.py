@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from actbench.bench.regression import VERDICTS, Change, Comparison
 from actbench.bench.run import Measurement
 from actbench.present import quantity, table
+from actbench.present.fitting import Words
 from actbench.present.table import Column, Table
 from actbench.wording import counted
 
@@ -60,9 +61,8 @@ def lines(found: Comparison) -> list[str]:
 def terminal(found: Comparison) -> RenderableType:
     """The cells that changed."""
     from rich.console import Group
-    from rich.text import Text
 
-    return Group(table.terminal(changes(found.changes)), *map(Text, lines(found)))
+    return Group(table.terminal(changes(found.changes)), *map(Words, lines(found)))
 
 
 def markdown(found: Comparison) -> str:

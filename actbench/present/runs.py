@@ -14,6 +14,7 @@ from actbench.bench.run import Measurement, Run
 from actbench.bench.statistics import ADVICE
 from actbench.present import quantity, roofs, table, versus
 from actbench.present.calls import NAMES, calls
+from actbench.present.fitting import Words
 from actbench.present.labels import cached, distinct, threads, variants
 from actbench.present.table import Column, Table
 from actbench.wording import counted
@@ -176,7 +177,7 @@ def terminal(run: Run) -> RenderableType:
     mismatches = versus.mismatches(run)
     lines = [*mismatches[:_SHOWN], *(f"skipped {s.cell}: {s.reason}" for s in run.skipped[:_SHOWN])]
     parts = [part for t in tables for part in (table.terminal(t), Text())]
-    return Group(Text(machine(run), "dim"), *parts[:-1], *map(Text, lines))
+    return Group(Words(machine(run), "dim"), *parts[:-1], *map(Words, lines))
 
 
 def _against(run: Run) -> bool:

@@ -7,8 +7,11 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
+from html import escape as escaped
 from typing import TYPE_CHECKING, Literal
+
+from actbench.present.fitting import Fitted, Words
+from actbench.wording import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -28,6 +31,11 @@ class Column:
     unit: str = ""
     align: Literal["left", "right"] = "right"
     wrap: bool = True
+
+    @property
+    def folds(self) -> bool:
+        """Whether its cells may take several lines."""
+        return self.wrap and self.align == "left"
 
     @property
     def heading(self) -> str:
@@ -55,31 +63,16 @@ class Table:
 
 def terminal(table: Table) -> RenderableType:
     """The table for a rich console; units stand under the titles, long text wraps."""
-    from rich import box
     from rich.console import Group
-    from rich.table import Table as Grid
-    from rich.text import Text
 
-    grid = Grid(
-        box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False, header_style="bold"
-    )
-    units = any(column.unit for column in table.columns)
-    for column in table.columns:
-        heading = Text(column.title)
-        if units:
-            heading.append(f"\n{column.unit}", "not bold dim")
-        grid.add_column(
-            heading, justify=column.align, overflow="fold", no_wrap=column.align == "right" or not column.wrap
-        )
-    for row in table.rows:
-        grid.add_row(*map(Text, row))
-    parts: list[RenderableType] = [Text(table.title, "bold")] if table.title else []
-    parts += [grid, *([Text(table.caption, "dim")] if table.caption else [])]
+    parts: list[RenderableType] = [Words(table.title, "bold")] if table.title else []
+    parts += [Fitted(table.columns, table.rows), *([Words(table.caption, "dim")] if table.caption else [])]
     return Group(*parts)
 
 
 def defused(text: str) -> str:
     """Text as Markdown, in one line or one cell: what would end it, start markup or name a user is defused."""
+    text = printable(text)
     for character in "\\|`*<":
         text = text.replace(character, f"\\{character}")
     # An underscore within a word is no markup, but the first or last of one may be; @ names a user.
@@ -110,23 +103,27 @@ def html(table: Table) -> str:
 
     def cells(row: Sequence[str]) -> str:
         first, *rest = zip(row, sides, strict=True)
-        head = f'<th scope="row"{first[1]}>{escape(first[0])}</th>'
-        return head + "".join(f"<td{side}>{escape(text)}</td>" for text, side in rest)
+        head = f'<th scope="row"{first[1]}>{_escape(first[0])}</th>'
+        return head + "".join(f"<td{side}>{_escape(text)}</td>" for text, side in rest)
 
     heads = "".join(
-        f'<th scope="col"{side}>{escape(column.title)}{_unit(column)}</th>'
+        f'<th scope="col"{side}>{_escape(column.title)}{_unit(column)}</th>'
         for column, side in zip(table.columns, sides, strict=True)
     )
     caption = "\n".join(filter(None, (table.title, table.caption)))
     body = "\n".join(f"<tr>{cells(row)}</tr>" for row in table.rows)
     return (
-        f"<table>{f'<caption>{escape(caption)}</caption>' if caption else ''}\n"
+        f"<table>{f'<caption>{_escape(caption)}</caption>' if caption else ''}\n"
         f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody></table>\n"
     )
 
 
+def _escape(text: str) -> str:
+    return escaped(printable(text))
+
+
 def _unit(column: Column) -> str:
-    return f" <small>{escape(column.unit)}</small>" if column.unit else ""
+    return f" <small>{_escape(column.unit)}</small>" if column.unit else ""
 
 
 def csv(table: Table) -> str:

@@ -548,6 +548,13 @@ def test_json_is_one_document(tmp_path):
         assert json.loads(done.stdout)
 
 
+@pytest.mark.parametrize("command", [["list"], ["show", "gelu"], ["check", "relu", "--bitwise"], ["--help"]])
+def test_a_width_of_0_is_none(command, tmp_path):
+    assert (
+        actbench(*command, cwd=tmp_path, COLUMNS="0").stdout == actbench(*command, cwd=tmp_path).stdout != ""
+    )
+
+
 @pytest.mark.parametrize("setting", [{"NO_COLOR": "1"}, {}], ids=["NO_COLOR", "piped"])
 def test_no_escape_codes_where_they_are_not_wanted(setting, tmp_path):
     for command in (["list"], ["show", "relu"], ["--help"]):

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from actbench.catalog.errors import OutputError, UsageError
 from actbench.present import output
+from actbench.present.fitting import Indented
 from actbench.present.theme import LIGHT
 
 
@@ -148,12 +149,28 @@ def test_plain_text_has_neither_colour_nor_trailing_spaces(monkeypatch):
     assert output.plain_text(Text("red   ", "bold red")) == "red\n"
 
 
-@pytest.mark.parametrize(("columns", "width"), [(None, 80), ("50", 50), ("120", 120), ("wide", 80)])
+@pytest.mark.parametrize(
+    ("columns", "width"), [(None, 80), ("50", 50), ("120", 120), ("wide", 80), ("-5", 80), ("0", 80)]
+)
 def test_a_pipe_is_80_columns_wide_unless_columns_says_otherwise(columns, width, monkeypatch, capsys):
     monkeypatch.delenv("COLUMNS", raising=False)
     if columns:
         monkeypatch.setenv("COLUMNS", columns)
     assert output.console().width == width
+
+
+def test_what_is_wider_than_the_terminal_overflows_it(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    output.display(Indented(Text("x" * 30, no_wrap=True, overflow="ignore"), 2))
+    assert capsys.readouterr().out == f"  {'x' * 30}\n"
+
+
+def test_no_control_character_reaches_a_terminal(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    output.display(Text("a\x1b[2Jb", "red"))
+    assert capsys.readouterr().out == "\x1b[31ma?[2Jb\x1b[0m\n"
 
 
 def test_no_colour_where_it_is_not_wanted(monkeypatch, capsys):

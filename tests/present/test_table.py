@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actbench.present import output
+from actbench.present.fitting import folded
 from actbench.present.table import WIDTH, Column, Table, csv, html, markdown, terminal
 
 COLUMNS = (Column("function", align="left"), Column("time", "ns/element"))
@@ -84,11 +85,60 @@ def test_terminal_puts_units_below_titles():
     assert lines[-1] == "two cells"
 
 
-@given(st.lists(st.integers(1, 200), min_size=1, max_size=6))
-def test_terminal_never_is_wider_than_80(lengths):
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=5))
+def test_text_never_is_wider_than_80(lengths):
     columns = tuple(Column(f"c{i}", align="left") for i in range(len(lengths)))
-    shown = output.plain_text(terminal(Table("", columns, (tuple("x" * n for n in lengths),))))
+    shown = output.plain_text(terminal(Table("", columns, (tuple("word " * n for n in lengths),))))
     assert max(map(len, shown.splitlines())) <= WIDTH
+    assert shown.count("word") == sum(lengths)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["left", "right"]), st.integers(1, 40)), min_size=1, max_size=7))
+@pytest.mark.parametrize("width", [1, 40, 60])
+def test_no_word_is_broken_and_no_column_lost_on_any_terminal(width, cells):
+    columns = tuple(Column(f"title{i}", "unit", align=align) for i, (align, _) in enumerate(cells))
+    row = tuple(str(i) * n for i, (_, n) in enumerate(cells))
+    words = output.plain_text(terminal(Table("", columns, (row,))), width).split()
+    assert {*row, "unit", *(f"title{i}" for i in range(len(row)))} <= {*words}
+
+
+def test_a_terminal_that_is_too_narrow_leaves_text_some_words_a_line():
+    columns = (Column("text", align="left"), Column("more", align="left"))
+    shown = output.plain_text(
+        terminal(Table("", columns, (("of a few words " * 9, "so many more " * 9),))), 9
+    )
+    assert len(shown.splitlines()) < 20
+
+
+@pytest.mark.parametrize(
+    ("width", "lines"),
+    [
+        (35, ["relu/forward/float64/1000/1t/warm"]),
+        (30, ["relu/forward/float64/1000/1t/", "warm"]),
+        (3, ["relu/", "forward/", "float64/", "1000/", "1t/", "warm"]),
+    ],
+)
+def test_a_cells_name_folds_after_slashes_alone(width, lines):
+    assert folded("relu/forward/float64/1000/1t/warm", width).splitlines() == lines
+
+
+def test_titles_and_captions_break_no_word_either():
+    long = Table("x" * 48, COLUMNS, (), "relu/" + "y" * 48)
+    assert {"x" * 48, "relu/", "y" * 48} <= {*output.plain_text(terminal(long), 20).split()}
+
+
+def test_a_word_that_can_be_no_name_stretches_no_table():
+    columns = (Column("cell", align="left"), Column("why", align="left"))
+    shown = output.plain_text(terminal(Table("", columns, (("relu", "x" * 500),))))
+    assert max(map(len, shown.splitlines())) <= WIDTH
+    assert shown.count("x") == 500
+
+
+@pytest.mark.parametrize("show", [lambda t: output.plain_text(terminal(t)), markdown, html])
+def test_what_commands_a_terminal_is_shown_as_question_marks(show):
+    shown = show(Table("\x1b[2J", COLUMNS, (("\x1b]0;pwned\x07", "\x9b1m"),), "\x00"))
+    assert all(c.isprintable() or c == "\n" for c in shown)
+    assert "?]0;pwned" in shown
 
 
 def test_no_figure_is_cropped_where_text_can_be_wrapped():
