@@ -27,6 +27,10 @@ _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "
 _SIZE = re.compile(r"(?P<number>\d[\d_]*(\.\d+)?(e\+?\d+)?)(?P<unit>k|M|G|Ki|Mi|Gi)?", re.A)
 
 
+Word = Annotated[str, Field(pattern=r"^\w+$")]
+"""A name as a file gives it: it is printed, and becomes a part of commands and of other files' names."""
+
+
 class Named(Protocol):
     """What a plan needs of a function."""
 
@@ -65,12 +69,12 @@ class Cell:
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
-    function: str
-    pass_: Annotated[str, Field(alias="pass")]
-    dtype: str
+    function: Word
+    pass_: Annotated[Word, Field(alias="pass")]
+    dtype: Word
     size: int
     threads: int = 1
-    cache: str = "warm"
+    cache: Word = "warm"
 
     @property
     def key(self) -> str:

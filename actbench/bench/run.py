@@ -26,6 +26,7 @@ from actbench.bench.statistics import Estimate
 from actbench.catalog.errors import InputFileError, OutputError
 from actbench.files import text_of, write_whole
 from actbench.peers.base import Description
+from actbench.wording import in_one_line
 
 SCHEMA = 4
 """1 had neither contenders nor peers, 2 neither roofs nor operations, 3 no pages."""
@@ -34,6 +35,8 @@ _KEPT = f"; what was measured is in {JOURNAL_FILE} beside it, and the same comma
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 Times = tuple[Annotated[float, Field(gt=0)], ...]
 OURS = "actbench"
+Label = Annotated[str, Field(pattern=r"^\P{C}+$")]
+"""What a plug-in may call itself: any characters that can be printed."""
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -58,7 +61,7 @@ class Contender:
 
     __pydantic_config__ = _STRICT
 
-    provider: str  # OURS or the name of a peer
+    provider: Label  # OURS or the name of a peer
     allocates: bool  # whether the call makes a buffer for its result, or writes to one that it is given
     samples_ns: Times = ()  # one call, nothing of it subtracted
     loops: int = 0
@@ -244,7 +247,7 @@ class Run:
     cells: tuple[Measurement, ...]
     skipped: tuple[Skipped, ...]
     complete: bool
-    peers: Mapping[str, Description] = field(default_factory=dict)  # that the cells were measured against
+    peers: Mapping[Label, Description] = field(default_factory=dict)  # that the cells were measured against
     roofs: tuple[Roof, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)  # set for the process that measured
 
@@ -327,7 +330,7 @@ def load_run(path: str | os.PathLike[str]) -> Run:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         where = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in first["loc"])
-        raise InputFileError(f"{source} is not a run: {where[1:]}: {first['msg']}") from error
+        raise InputFileError(f"{source} is not a run: {in_one_line(where[1:])}: {first['msg']}") from error
     return run
 
 

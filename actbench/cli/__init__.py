@@ -24,7 +24,7 @@ from actbench.cli.plot import plot
 from actbench.cli.report import report
 from actbench.cli.show import show
 from actbench.cli.stdout import guarded
-from actbench.wording import suggestion
+from actbench.wording import printable, suggestion
 
 FAULT, INTERRUPTED = 70, 130
 
@@ -77,7 +77,7 @@ def _options(
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"error: {printable(' '.join(message.split()))}", file=sys.stderr)
     return code
 
 

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from actbench.bench.run import Measurement, Run
 from actbench.present import quantity
+from actbench.wording import printable
 
 T = TypeVar("T")
 _L2 = 2**20  # bytes; where the run does not tell the size of its machine's second-level cache
@@ -60,4 +61,4 @@ def cached(run: Run, cells: Iterable[Measurement]) -> int | None:
 
 def processor(run: Run) -> str:
     """What the run was measured on, by the name of its CPU where it tells one."""
-    return run.machine.cpu or run.machine.architecture or "an unknown machine"
+    return printable(run.machine.cpu or run.machine.architecture or "an unknown machine")

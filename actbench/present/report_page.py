@@ -11,7 +11,6 @@ import dataclasses
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from html import escape
 from importlib import resources
 from string import Template
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from actbench.present import output, quantity, roofs, runs, table, versus
 from actbench.present.labels import distinct, processor, settings
 from actbench.present.pictures import pictures
 from actbench.present.report_data import data
-from actbench.present.table import Column, Table
+from actbench.present.table import Column, Table, escape
 from actbench.present.theme import DARK, LIGHT
 from actbench.present.versus import Standing
 

@@ -7,7 +7,7 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape as escaped
+from html import escape as html_escape
 from typing import TYPE_CHECKING, Literal
 
 from actbench.present.fitting import Fitted, Words
@@ -103,27 +103,28 @@ def html(table: Table) -> str:
 
     def cells(row: Sequence[str]) -> str:
         first, *rest = zip(row, sides, strict=True)
-        head = f'<th scope="row"{first[1]}>{_escape(first[0])}</th>'
-        return head + "".join(f"<td{side}>{_escape(text)}</td>" for text, side in rest)
+        head = f'<th scope="row"{first[1]}>{escape(first[0])}</th>'
+        return head + "".join(f"<td{side}>{escape(text)}</td>" for text, side in rest)
 
     heads = "".join(
-        f'<th scope="col"{side}>{_escape(column.title)}{_unit(column)}</th>'
+        f'<th scope="col"{side}>{escape(column.title)}{_unit(column)}</th>'
         for column, side in zip(table.columns, sides, strict=True)
     )
     caption = "\n".join(filter(None, (table.title, table.caption)))
     body = "\n".join(f"<tr>{cells(row)}</tr>" for row in table.rows)
     return (
-        f"<table>{f'<caption>{_escape(caption)}</caption>' if caption else ''}\n"
+        f"<table>{f'<caption>{escape(caption)}</caption>' if caption else ''}\n"
         f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody></table>\n"
     )
 
 
-def _escape(text: str) -> str:
-    return escaped(printable(text))
+def escape(text: str) -> str:
+    """Text as HTML, all of it printable."""
+    return html_escape(printable(text))
 
 
 def _unit(column: Column) -> str:
-    return f" <small>{_escape(column.unit)}</small>" if column.unit else ""
+    return f" <small>{escape(column.unit)}</small>" if column.unit else ""
 
 
 def csv(table: Table) -> str:

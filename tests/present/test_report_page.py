@@ -128,6 +128,13 @@ def test_no_name_becomes_markup(peers):
     assert NASTY in data(text)["cells"]["function"][0]
 
 
+def test_no_control_character_is_in_the_page(peers):
+    text = page(
+        replace(peers, command="\x1b[31m", machine=replace(peers.machine, cpu="\x07"), versions={"a": "\x9b"})
+    )
+    assert {c for c in text if not c.isprintable()} == {"\n"}
+
+
 @pytest.mark.parametrize(
     "shape",
     [{"functions": ()}, {"ceiling": False}, {"skipped": 2}, {"sizes": (1,)}, {"threads": (1, 2)}],
