@@ -6,7 +6,6 @@ the defaults.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import tomllib
@@ -28,6 +27,8 @@ from actbench.wording import suggestion
 THRESHOLD = 0.03
 """The slowdown that matters where nothing else is said, as a part."""
 _PREFIX = "ACTBENCH_"
+_OTHERS = ("cache_dir", "debug", "padding")
+"""Of the compiler, of the command line and of a gate's processes: variables that are no keys."""
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _Label = Callable[[str], str]  # where a key of a source stands, for a message
 _DURATION = re.compile(r"(\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*(ns|us|ms|s|m|h)?", re.A)
@@ -195,10 +196,13 @@ def _preset(name: str) -> dict[str, Any]:
 
 
 def _variables(environment: Mapping[str, str]) -> dict[str, str]:
-    """The ACTBENCH_ variables that are keys or near misses, which are refused with a suggestion."""
+    """The ACTBENCH_ variables that are keys; raises UsageError for one that means nothing."""
     found = {k[len(_PREFIX) :].lower(): v for k, v in environment.items() if k.startswith(_PREFIX)}
-    # Other parts have variables too (ACTBENCH_CACHE_DIR): what resembles no key is theirs.
-    return {k: v for k, v in found.items() if difflib.get_close_matches(k, KEYS, 1, cutoff=0.8)}
+    known = (*KEYS, *_OTHERS)
+    for key in found:
+        if key not in known:
+            raise UsageError(f"{_PREFIX}{key.upper()}: unknown variable{suggestion(key, known)}")
+    return {k: v for k, v in found.items() if k in KEYS}
 
 
 def _project(path: Path) -> dict[str, Any]:

@@ -46,8 +46,17 @@ def mapped(path: str | os.PathLike[str]) -> Array:
         raise InputFileError(f"cannot read {source}: {error.strerror or error}") from error
     except Exception as error:  # of a broken header: ValueError, TokenError, struct.error, ...
         reason = str(error).partition("\n")[0] or type(error).__name__
+        if "magic string is not correct" in reason:  # an archive (.npz), a gzipped file, another format
+            raise InputFileError(
+                f"{source} is not an array saved by np.save: save one array with numpy.save, uncompressed"
+            ) from error
         raise InputFileError(f"{source} is not an array saved by np.save: {reason}") from error
-    if data.dtype.name not in _DTYPES or not data.dtype.isnative:
+    if data.dtype.name in _DTYPES and not data.dtype.isnative:
+        raise InputFileError(
+            f"{source} holds dtype {data.dtype.str}, whose byte order is not this machine's: "
+            f"save array.astype('{data.dtype.name}')"
+        )
+    if data.dtype.name not in _DTYPES:
         raise InputFileError(f"{source} holds dtype {data.dtype.str}: save it as one of {', '.join(_DTYPES)}")
     if not data.size:
         raise InputFileError(f"{source} holds no elements: its shape is {data.shape}")

@@ -106,7 +106,7 @@ def parse_size(text: str) -> int:
     size = _size(text.strip())
     if size is None:
         raise UsageError(
-            f"size {text!r} is not a whole number of elements: "
+            f"size {text!r} is not a whole number of elements from 1 up: "
             "write 1000, 1e3, 2^20, 32k (32000) or 32Ki (32768)"
         )
     if size > LARGEST_SIZE:

@@ -335,12 +335,19 @@ def load_run(path: str | os.PathLike[str]) -> Run:
 
 
 def settings_apart(first: Run, second: Run, free: Collection[str]) -> Iterator[tuple[str, str, str]]:
-    """The keys in which the configurations of two runs differ, but for the free ones, and both values as written."""
+    """The keys in which the configurations of two runs differ, but for the free ones, and both values as written.
+
+    No value is "none".
+    """
     for key in sorted({*first.config, *second.config}.difference(free)):
         values = first.config.get(key), second.config.get(key)
         if values[0] != values[1]:
-            before, after = (",".join(map(str, v)) if isinstance(v, list | tuple) else str(v) for v in values)
-            yield key, before, after
+            yield key, _written(values[0]), _written(values[1])
+
+
+def _written(value: Any) -> str:
+    text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return "none" if value is None else text or "none"
 
 
 def run_folders(parent: str | os.PathLike[str]) -> list[Path]:

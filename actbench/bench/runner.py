@@ -138,7 +138,7 @@ def run(
         progress(
             Event(
                 "note",
-                f"the budget of {config.budget:g} s was too small: {len(todo)} cells at "
+                f"the budget of {config.budget:g} s was too small: {counted(len(todo), 'cell')} at "
                 f"{statistics.MINIMUM_ROUNDS} rounds or more took {spent:.3g} s",
             )
         )

@@ -78,11 +78,13 @@ def audit(
         raise UsageError("--exhaustive is about our own kernels: leave out --against, which samples")
     if resume and not exhaustive:
         raise UsageError("--resume goes with --exhaustive")
+    folder = output or (_FOLDER if exhaustive else None)
+    if folder is not None:
+        out.check_folder(folder)  # before minutes go into what has no place
     oracle.library()  # before seconds go into compiling what nothing could judge
     others = peers.chosen(names_of_peers, lambda line: tell(f"left out: {line}", quiet))
     functions = [kernels.bind(d) for d in chosen(names or [], every, None, files or [])]
     cases = _cases(functions, param or [], pass_, dtype or ("float32" if others else None))
-    folder = output or (_FOLDER if exhaustive else None)
     try:
         with bars(quiet, "audit") as shown:
             found = sweep.run(

@@ -156,8 +156,9 @@ def bench(
     declarations = chosen(names or [], every, kind, files or [])
     source = None
     if input is not None:
-        if size is not None or dtype is not None:
-            raise UsageError("--input decides size and dtype: leave out --size and --dtype")
+        decided = [flag for flag, value in (("--size", size), ("--dtype", dtype)) if value is not None]
+        if decided:
+            raise UsageError(f"--input decides size and dtype: leave out {' and '.join(decided)}")
         array, source = user_data.open_data(input)
         resolved = resolved.model_copy(update={"sizes": (array.size,), "dtypes": (source.dtype,)})
     plan = expand([bind(d) for d in declarations], resolved, synthetic=source is None)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from actbench.cli.delivery import parse_exports, taken, write_exports
-from actbench.cli.options import AsJson, Files, Quiet
+from actbench.cli.options import AsJson, Files, Quiet, declared_in
 from actbench.cli.progress import tell
 
 
@@ -45,7 +45,7 @@ def compare(
     """
     from actbench.bench import regression
     from actbench.bench.config import resolve
-    from actbench.catalog.registry import declarations, load_file
+    from actbench.catalog.registry import declarations
     from actbench.present import output
     from actbench.present import regression as shown
 
@@ -56,7 +56,7 @@ def compare(
         defaults={"threshold": "5%"},
         flag={"threshold": "--fail-over"}.__getitem__,
     )
-    declared = [d for path in files or [] for d in load_file(path)]
+    declared = declared_in(files)
     before = regression.find(base)
     after = regression.find(head) if head is not None else regression.newest(resolved.output)
     families = {d.name: d.family for d in (*declarations(), *declared)}

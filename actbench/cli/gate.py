@@ -23,6 +23,7 @@ from actbench.cli.options import (
     Slice,
     Threads,
     Timeout,
+    check_file,
 )
 from actbench.cli.progress import bars, tell
 
@@ -118,7 +119,7 @@ def gate(
     from actbench.bench.gating.gate import Event
     from actbench.bench.gating.process import SideError
     from actbench.bench.gating.side import INSTALLED, BuildError, project_folder, side
-    from actbench.catalog.errors import ActbenchError, InputFileError, UsageError
+    from actbench.catalog.errors import ActbenchError, UsageError
     from actbench.peers import chosen as chosen_peers
     from actbench.present import gating, output
     from actbench.present.records import kind_of
@@ -141,8 +142,7 @@ def gate(
     if names and every:
         raise UsageError("--all excludes names")
     for file in declared:
-        if not file.is_file():
-            raise InputFileError(f"no such file: {file}")
+        check_file(file)
     wanted = names or []  # what they mean only the sides know, of which each may have its own functions
     peers = tuple(p.name for p in chosen_peers(tuple(map(str.strip, peer.split(","))))) if peer else ()
     if self_test and (base or base_python or peer or unchanged or export):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from actbench.cli.options import AsJson, Files, Quiet, ThemeName
+from actbench.cli.options import AsJson, Files, Quiet, ThemeName, declared_in
 from actbench.cli.progress import tell
 
 
@@ -35,7 +35,7 @@ def history(
     """Show how cells' speeds changed over the runs that were kept, and where one changed for good."""
     from actbench.bench import history as kept
     from actbench.catalog.errors import UsageError
-    from actbench.catalog.registry import load_file, select
+    from actbench.catalog.registry import select
     from actbench.present import output as out
     from actbench.present import table, trend
     from actbench.present.theme import theme as theme_named
@@ -48,8 +48,7 @@ def history(
             raise UsageError("--add RUN.json...: which runs?")
         for run in names:
             tell(f"kept as {kept.add(Path(run), where)}", quiet)
-    for file in files or []:
-        load_file(file)
+    declared_in(files)
     same, others = kept.here(kept.runs(where))
     found = kept.series(same, [d.name for d in select(names)] if names and not add else ())
     if path is not None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from actbench.cli.options import AsJson, Files, Quiet
+from actbench.cli.options import AsJson, Files, Quiet, declared_in
 from actbench.cli.progress import tell
 
 
@@ -21,8 +21,7 @@ def list_functions(
     from actbench.catalog import registry
     from actbench.present import output, page, table
 
-    for path in files or []:
-        registry.load_file(path)
+    declared_in(files)
     found = registry.declarations(kind, family)
     if not found:
         # Each is known, but nothing is both.

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from actbench.catalog.declaration import Declaration
 
 Names = Annotated[
@@ -51,15 +53,34 @@ PEERS = "torch, torch.compile, jax, onnxruntime, tensorflow, tf.function, numpy,
 """The peers that come with actbench, for help: their own modules take too long to import for it."""
 
 
+def declared_in(files: Sequence[Path] | None) -> tuple[Declaration, ...]:
+    """The declarations in the files of --from; raises as ``registry.load_file``."""
+    from actbench.catalog import registry
+
+    for path in files or ():
+        check_file(path)
+    return tuple(d for path in files or () for d in registry.load_file(path))
+
+
+def check_file(path: Path) -> None:
+    """Raise InputFileError where a file of --from is none."""
+    from actbench.catalog.errors import InputFileError
+
+    if path.is_dir():
+        raise InputFileError(f"{path} is a folder: name a file in it")
+    if not path.is_file():
+        raise InputFileError(f"no such file: {path}")
+
+
 def chosen(names: list[str], every: bool, kind: str | None, files: list[Path]) -> tuple[Declaration, ...]:
     """The declarations that the names pick; all of them, or those of the files, without names."""
     from actbench.catalog import registry
     from actbench.catalog.errors import UsageError
 
-    declared = tuple(d for path in files for d in registry.load_file(path))
+    declared = declared_in(files)
     if every or kind is not None:
         if names:
-            raise UsageError("--all and --kind exclude names")
+            raise UsageError(f"{'--all' if every else '--kind'} excludes names")
         return registry.declarations(kind)
     if names:
         return registry.select(names)

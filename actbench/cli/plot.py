@@ -46,7 +46,7 @@ def plot(
         list[str] | None,
         typer.Argument(
             metavar="NAME...",
-            help="Names, aliases, globs ('*elu') or @families; or RUN.json[.gz] and such names.",
+            help="Names, aliases, globs ('*elu') or @families; or RUN.json[.gz], or its folder, and such names.",
         ),
     ] = None,
     every: Every = False,
@@ -91,7 +91,7 @@ def plot(
     of_run = _OfRun(kind, pass_, dtype, threads, audit)
     if output is not None:
         out.figure_path(output, "")  # before seconds go into a picture that has no place
-    if names and names[0].endswith((".json", ".jsonl", ".json.gz")):
+    if names and _is_run(names[0]):
         figure, name = _run(names[0], names[1:], look, of_run, [every, deriv, range_, param, files])
     else:
         of_run.refuse()
@@ -106,6 +106,18 @@ def plot(
         out.write_text(out.json_text({"path": path}), out.STDOUT)
     elif path != out.STDOUT and not quiet:
         typer.echo(path)
+
+
+def _is_run(name: str) -> bool:
+    """Whether a name is that of a run's file or folder, and not of a function."""
+    if name.endswith((".json", ".jsonl", ".json.gz")):
+        return True
+    if not Path(name).is_dir():
+        return False
+    from actbench.bench.run import JOURNAL_FILE, RUN_FILE
+
+    # A folder may be called as a function is.
+    return not name.isidentifier() or any((Path(name) / file).is_file() for file in (RUN_FILE, JOURNAL_FILE))
 
 
 def _run(

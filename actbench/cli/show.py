@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from actbench.cli.options import AsJson, Files, Quiet
+from actbench.cli.options import AsJson, Files, Quiet, declared_in
 
 
 def show(
@@ -17,11 +17,9 @@ def show(
 ) -> None:
     """Show a function: formula, parameters, kinks, properties, pitfalls, reference, kernel."""
     from actbench import kernels
-    from actbench.catalog import registry
     from actbench.present import output, page
 
-    for path in files or []:
-        registry.load_file(path)
+    declared_in(files)
     f = kernels.function(name)
     if as_json:
         output.write_text(output.json_text(page.document(f)), output.STDOUT)

@@ -141,6 +141,13 @@ def check_place(path: str) -> None:
         raise OutputError(f"no such folder: {Path(path).parent}: make it first")
 
 
+def check_folder(path: str | os.PathLike[str]) -> None:
+    """Raise OutputError where there can be no folder of that name: it is a file, or in the place of a folder is one."""
+    there = next((part for part in (Path(path), *Path(path).parents) if part.exists()), None)
+    if there is not None and not there.is_dir():
+        raise OutputError(f"{there} is a file: name a folder")
+
+
 def write_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Write ``figure`` in the format of the suffix (PNG to "-"), the same bytes every time.
 

@@ -24,6 +24,7 @@ from actbench.present.report_data import data
 from actbench.present.table import Column, Table, escape
 from actbench.present.theme import DARK, LIGHT
 from actbench.present.versus import Standing
+from actbench.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -129,7 +130,7 @@ def _standings(title: str, found: Sequence[Standing]) -> str:
     )
     return (
         f'<section><h3>{escape(title)}</h3><p class="headline"><b>{quantity.number(best.mean)}&times;</b> '
-        f"<span>as fast as the best peer of each cell: the geometric mean of {best.cells} cells</span></p>"
+        f"<span>as fast as the best peer of each cell: the geometric mean of {counted(best.cells, 'cell')}</span></p>"
         "<table><thead><tr>"
         f'<th scope="col">against</th><td></td>{heads}<th scope="col" class="figure">geometric\nmean</th></tr></thead>'
         f"<tbody>{lines}</tbody></table></section>\n"

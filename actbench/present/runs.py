@@ -61,7 +61,7 @@ def _conditions(run: Run) -> str:
     """What all cells have in common, and what is missing."""
     cells = _told(run)
     caches = {m.cell.cache for m in cells}
-    parts = [f"{len(cells)} cells"]
+    parts = [counted(len(cells), "cell")]
     if len({m.cell.threads for m in cells}) == 1:
         parts.append(threads(cells))
     if len(caches) == 1:
@@ -192,7 +192,7 @@ def markdown(run: Run) -> str:
             head += f"{table.markdown(versus.standings(run))}\n{table.markdown(versus.by_function(run))}\n"
         head += f"{table.markdown(versus.calls(run))}\n" if run.calls else ""
         if run.sized:
-            head += _folded(f"Every call in {len(run.sized)} cells", versus.everything(run)) + "\n"
+            head += _folded(f"Every call in {counted(len(run.sized), 'cell')}", versus.everything(run)) + "\n"
         head += _folded("The libraries, their builds and threads", versus.libraries(run)) + "\n"
         notes = versus.notes(run)
         head += _folded("What was not timed, and where calls differ", notes) + "\n" if notes.rows else ""

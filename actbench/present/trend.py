@@ -49,7 +49,7 @@ def table(found: Sequence[Series], left_out: int) -> Table:
         Column("changes"),
     )
     runs = max((len(s.points) for s in found), default=0)
-    parts = [f"{len(changed)} of {len(found)} cells changed for good in {counted(runs, 'run')}"]
+    parts = [f"{len(changed)} of {counted(len(found), 'cell')} changed for good in {counted(runs, 'run')}"]
     if runs < FEWEST:
         parts.append(f"a change can be told from {FEWEST} runs on")
     if left_out:

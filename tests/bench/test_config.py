@@ -88,6 +88,8 @@ def test_a_mistake_in_a_file_is_one_line(tmp_path: Path, toml: str, message: str
     [
         ({"rounds": "x"}, {}, "", r"^--rounds: "),
         ({}, {"ACTBENCH_ROUNDS": "x"}, "", r"^ACTBENCH_ROUNDS: "),
+        ({}, {"ACTBENCH_FOO": "1"}, "", r"^ACTBENCH_FOO: unknown variable: choose from preset, "),
+        ({}, {"ACTBENCH_CACHEDIR": "/x"}, "", r"^ACTBENCH_CACHEDIR: .*'cache_dir'"),
         ({}, {"ACTBENCH_ROUND": "9"}, "", r"^ACTBENCH_ROUND: .*'rounds'"),
         ({}, {}, "[tool.actbench]\nrounds = 'x'", r"^pyproject.toml \[tool.actbench\]: rounds: "),
         ({}, {}, "tool.actbench = 3", "is not a table"),

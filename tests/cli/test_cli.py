@@ -94,6 +94,25 @@ ERRORS = [
     (["plot", "relu", "--output", "no/such/folder/relu.png"], 2, "no/such/folder"),
     (["plot"], 2, "--all"),
     (["plot", "none.json"], 4, "none.json"),
+    (["plot", "relu", "--all"], 2, "error: --all excludes names"),
+    (["bench", "relu", "--kind", "loss"], 2, "error: --kind excludes names"),
+    (["bench", "relu", "--size", "0"], 2, "size '0' is not a whole number of elements from 1 up"),
+    (["bench", "relu", "--input", "x.npy", "--dtype", "float32"], 2, "leave out --dtype"),
+    (["bench", "relu", "--input", "x.npy", "--size", "1e3"], 2, "leave out --size"),
+    (
+        ["audit", "relu", "--dtype", "float16", "--exhaustive", "--output", "bad.json"],
+        2,
+        "bad.json is a file: name a folder",
+    ),
+    (
+        ["audit", "relu", "--dtype", "float16", "--output", "bad.json/x"],
+        2,
+        "bad.json is a file: name a folder",
+    ),
+    *(
+        ([*command, "--from", "."], 4, ". is a folder: name a file in it")
+        for command in (["show", "relu"], ["list"], ["check"], ["gate", "--base", "."])
+    ),
     (["show", "rulu"], 2, "did you mean 'relu'"),
     (["list", "--kind", "lost"], 2, "did you mean 'loss'"),
     (["list", "--kind", "x"], 2, "unknown kind 'x': choose from activation, loss"),

@@ -76,6 +76,7 @@ def test_how_many_runs_tell_a_change():
     points = tuple(Point("2025-01-02", "1", Estimate(v, v, v)) for v in few)
     shown = trend.table([Series(Cell("relu", "forward", "float32", 1), points, ())], 0)
     assert f"a change can be told from {FEWEST} runs on" in shown.caption
+    assert shown.caption.startswith("0 of 1 cell changed")
 
 
 def test_other_machines_are_left_out(make_run):

@@ -106,6 +106,20 @@ def test_threads_do_not_overwrite_each_other(call, tmp_path, make_run):
     assert names == ["throughput-1t.png\n", "throughput-2t.png\n"]
 
 
+@pytest.mark.parametrize("name", ["run", "./relu", "deep/run"])
+def test_a_folder_of_a_run_is_drawn_as_its_file(name, call, tmp_path, make_run):
+    save_run(make_run(), tmp_path / name / "run.json")
+    assert call("plot", name, "--output", "a.png") == (0, "a.png\n", "")
+    assert call("plot", f"{name}/run.json", "--output", "b.png") == (0, "b.png\n", "")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_a_folder_without_a_run_is_no_run_if_it_is_called_as_a_function(call, tmp_path):
+    (tmp_path / "relu").mkdir()
+    assert call("plot", "relu", "--output", "a.png") == (0, "a.png\n", "")
+    assert call("plot", "./relu") == (4, "", "error: relu holds no run.json\n")
+
+
 def test_plot_json(call):
     code, out, _ = call("plot", "relu", "--json")
     assert (code, json.loads(out)) == (0, {"path": "relu.png"})

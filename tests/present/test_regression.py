@@ -84,6 +84,8 @@ def test_what_cannot_be_compared_says_why(make_run):
     assert obstacles(run, elsewhere) == ("another machine (cpu)",)
     otherwise = replace(run, config={"slice": 0.002, "rounds": 12, "preset": "ci", "size": [3]})
     assert obstacles(run, otherwise) == ("another configuration (slice 0.001, now 0.002)",)
+    against = (replace(run, config={"against": value}) for value in ([], ["auto", "numpy"]))
+    assert obstacles(*against) == ("another configuration (against none, now auto,numpy)",)
     measured = [replace(run, input=Input("x.npy", (3,), "float32", sha)) for sha in ("a", "b")]
     assert obstacles(*measured) == ("other data (--input)",)
 

@@ -176,3 +176,8 @@ def test_a_run_needs_neither_numba_nor_the_catalogue(tmp_path, make_run):
     assert done.returncode == 0, done.stderr
     assert "of_another_machine" in done.stdout
     assert (tmp_path / "run.png").is_file()
+
+
+def test_one_cell_is_one(make_run):
+    one = make_run(["relu"], sizes=(1000,), dtypes=("float32",), passes=("forward",))
+    assert runs.details(one).caption.startswith("1 cell, 1 thread")
