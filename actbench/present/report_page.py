@@ -96,7 +96,8 @@ def _sentence(run: Run) -> str:
     beside = f" beside {' and '.join(filter(None, (', '.join(peers[:-1]), peers[-1])))}" if peers else ""
     unfinished = "" if run.complete else "; the run is unfinished"
     return (
-        f"{what} in {len(run.cells):,} cells, measured on {when} on {processor(run)}{cores} "
+        f"{what} in {len(run.cells):,} {'cell' if len(run.cells) == 1 else 'cells'}, measured on {when} "
+        f"on {processor(run)}{cores} "
         f"with {OURS} {run.versions.get(OURS) or ''}".rstrip()
         + f"{beside}{unfinished}."
     )

@@ -128,6 +128,11 @@ def test_no_name_becomes_markup(peers):
     assert NASTY in data(text)["cells"]["function"][0]
 
 
+def test_one_cell_is_one(make_run):
+    text = page(make_run(["relu"], sizes=(1000,), dtypes=("float32",), passes=("forward",)))
+    assert "in 1 cell, measured on" in text
+
+
 def test_no_control_character_is_in_the_page(peers):
     text = page(
         replace(peers, command="\x1b[31m", machine=replace(peers.machine, cpu="\x07"), versions={"a": "\x9b"})
