@@ -514,7 +514,8 @@ class _Curve:
             return None
         gap = float(rest[1] - rest[0])
         if abs(gap) <= 1e-9 * (1 + abs(float(rest[0]))):
-            return Line(slope, float(rest[0]) + 0.0)
+            # What has all but gone at the second place is on its way to 0: 1/x^4 is 1e-12 at the first.
+            return Line(slope, 0.0 if abs(gap) > abs(float(rest[0])) / 2 else float(rest[0]) + 0.0)
         # What is left falls as 1/x or faster: extrapolated once. A logarithm or a power falls through here.
         if (
             abs(gap) > 0.05 * (1 + abs(float(rest[1])))
@@ -522,7 +523,8 @@ class _Curve:
         ):
             return None
         if not slope and math.isfinite(limit := self._limit(side * _OUTWARDS, self.section.value)):
-            return Line(0.0, limit + 0.0)
+            # 1/x is 1e-301 at 2^1000, and there is no number at which it were 0.
+            return Line(0.0, 0.0 if abs(limit) < _NOISE * abs(float(rest[0])) else limit + 0.0)
         return Line(slope, round(float(rest[1]) + gap / (_FARTHER / _FAR - 1), 9) + 0.0)
 
     def _curvature(self) -> str:
