@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 
 RUNS = "Pictures of a run"
+_LONGEST = 200
+"""Letters of a file's name that come from functions' names: file systems allow 255 bytes."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,12 @@ def _run(
     figure = pictures.picture(run, kind, theme, picked, asked, found)
     threads = f"{given.threads}t" if given.threads else None
     drawn = picked if len(picked) <= figures.MOST else (f"{len(picked)}-functions",)
-    return figure, "-".join([kind, *(v for v in (given.pass_, given.dtype, threads) if v), *drawn])
+    return figure, "-".join([kind, *(v for v in (given.pass_, given.dtype, threads) if v), *_stem(drawn)])
+
+
+def _stem(names: Sequence[str]) -> list[str]:
+    """What a file is called after: the functions, or their number where their names are too long for a file's."""
+    return list(names) if len("-".join(names)) <= _LONGEST else [f"{len(names)}-functions"]
 
 
 def _functions(
@@ -168,4 +176,6 @@ def _functions(
             [curves.Subject(f) for f in functions], theme, deriv=deriv, limits=limits
         ), "gallery"
     family = [subject for f in functions for subject in curves.subjects(f, params)]
-    return figures.draw(family, theme, deriv=deriv, limits=limits), "-".join(f.name for f in functions)
+    return figures.draw(family, theme, deriv=deriv, limits=limits), "-".join(
+        _stem([f.name for f in functions])
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from actbench.catalog.errors import UsageError
 from actbench.catalog.formula import Formula
 from actbench.present import formula as notation
 from actbench.present.curves import Limits, Subject, Trace, trace
-from actbench.present.layout import GAP, KEY, LINE, MARGIN, TICKS, Page, frame, label_beside
+from actbench.present.layout import GAP, KEY, LABEL, LINE, MARGIN, TICKS, Page, frame, label_beside
 from actbench.present.theme import HEIGHT, WIDTH, Theme
 from actbench.verify.properties import Line, describe
 from actbench.verify.section import Array, Section
@@ -28,6 +28,12 @@ MOST = 7
 """Curves that one plot tells apart; more functions than that become a gallery."""
 VALUE, SLOPE = 1, 2
 """Which of a trace's arrays a panel shows."""
+_SMALLEST_TITLE, _SMALLEST_LINE, _SMALLEST_NAME = 14.0, 12.0, 10.0
+"""Points below which a title, a line below it and the name of a small panel are not set to fit: they are shortened."""
+_LABELS = 0.4
+"""The share of a panel that the labels beside it take at most: names are as long as who gives them likes."""
+_HIGHEST = 1e300
+"""Of what an axis shows: differences and ticks of what lies beyond it overflow."""
 _DASHES = {VALUE: "-", SLOPE: (0, (4, 2))}
 _PATTERNS: tuple[Any, ...] = (
     "-", (0, (4, 1.5)), (0, (1.2, 1.2)), (0, (4, 1.2, 1.2, 1.2)), (0, (2.2, 1)), (0, (8, 1.5)),
@@ -134,14 +140,14 @@ def _title(page: Page, subjects: Sequence[Subject]) -> None:
     functions = list(dict.fromkeys(s.function for s in subjects))
     title = ", ".join(f.name for f in functions)
     changed = subjects[0].setting(subjects[0].changed)
-    size = 22.0
     widest = page.width - 2 * MARGIN
-    heading = page.text(MARGIN, page.cursor, title, size, weight="bold")
-    width, height = page.size(heading)
-    if width > widest:
-        heading.set_fontsize(size * widest / width)
+    beside = min(page.measure(changed, 18)[0] + 28, widest / 2) if changed else 0.0
+    heading = page.text(MARGIN, page.cursor, title, 22, weight="bold")
+    height = page.size(heading)[1]
+    width, _ = page.fit(heading, widest - beside, _SMALLEST_TITLE)
     if changed:
-        page.text(MARGIN + width + 28, page.cursor + height, changed, 18, va="bottom")
+        setting = page.text(MARGIN + width + 28, page.cursor + height, changed, 18, va="bottom")
+        page.fit(setting, widest - width - 28, 1.0)
     page.cursor += height + 8
     if len(functions) == 1:
         held = {s.label for subject in subjects for s in subject.sections}
@@ -149,6 +155,11 @@ def _title(page: Page, subjects: Sequence[Subject]) -> None:
         for line in filter(None, (functions[0].summary.rstrip("."), drawn)):
             text = page.text(MARGIN, page.cursor, line, 14, color=page.theme.muted)
             width, height = page.size(text)
+            if width > widest * 14 / _SMALLEST_LINE:
+                text.remove()
+                told = page.beginning(line, 14, widest, 2)
+                page.cursor = page.paragraph(MARGIN, page.cursor, told, 14, widest, color=page.theme.muted)
+                continue
             if width > widest:
                 text.set_fontsize(14 * widest / width)
             page.cursor += height + 6
@@ -307,7 +318,7 @@ def _axes(page: Page, panel: Panel, left: float, top: float, width: float) -> No
     low = min(c.trace.low for c in panel.curves)
     high = max(c.trace.high for c in panel.curves)
     vertical = _vertical(panel.curves)
-    labels = max((page.measure(c.label, 15)[0] for c in panel.curves if c.label), default=0.0)
+    names, size, labels = _names(page, panel.curves, _LABELS * width)
     side, anchors = _anchors(panel.curves, vertical, (top, bottom)) if labels else ("right", [])
     beside = {
         side: labels + (40 if panel.curves[0].pattern is None else 40 + KEY) if labels else 12,
@@ -328,14 +339,27 @@ def _axes(page: Page, panel: Panel, left: float, top: float, width: float) -> No
     if labels:
         edges = {"left": left + beside["left"], "right": left + width - beside["right"]}
         scale = (edges["right"] - edges["left"]) / (high - low)
-        names = [(curve.label, curve.colour) for curve in panel.curves]
         places = [(edges["left"] + (x - low) * scale, y) for x, y in anchors]
         keys = [curve.pattern for curve in panel.curves]
-        label_beside(page, names, places, edges[side], -1 if side == "left" else 1, (top, bottom), keys)
+        way = -1 if side == "left" else 1
+        label_beside(page, names, places, edges[side], way, (top, bottom), keys, size)
 
 
+def _names(page: Page, curves: Sequence[Curve], width: float) -> tuple[list[tuple[str, str]], float, float]:
+    """Labels of curves with their colours, their size in points, and how wide they are: at most ``width``."""
+    names = [(page.shortened(curve.label, LABEL, width), curve.colour) for curve in curves]
+    widest = max((page.measure(text, LABEL)[0] for text, _ in names if text), default=0.0)
+    # What is still wider holds several parameters' values, none of which can be left out.
+    share = min(1.0, width / widest) if widest else 1.0
+    return names, share * LABEL, share * widest
+
+
+@np.errstate(over="ignore", invalid="ignore")  # of values near the largest number, which are refused below
 def _vertical(curves: Sequence[Curve]) -> Limits:
-    """Vertical limits that hold all of what is drawn, but cut off what shoots up to infinity."""
+    """Vertical limits that hold all of what is drawn, but cut off what shoots up to infinity.
+
+    Raises UsageError where they are beyond what an axis can show.
+    """
     y = np.concatenate([c.trace.curve(c.which) for c in curves])
     marks = [v for c in curves for k in c.trace.kinks for v in (k.values if c.which == VALUE else k.slopes)]
     y = np.concatenate([y, [m for m in marks if math.isfinite(m)]])
@@ -349,10 +373,25 @@ def _vertical(curves: Sequence[Curve]) -> Limits:
         high = float(inner_high + 0.6 * reach)
     if reach > 0 and inner_low - low > 3 * reach:
         low = float(inner_low - 0.6 * reach)
+    # elu's slopes at 0 with alpha from 1 to 7 lie above nine tenths of all slopes, and are what such a family is for.
+    dots = [m for c in curves for m in _declared(c) if math.isfinite(m)]
+    low, high = min([low, *dots]), max([high, *dots])
+    if not -_HIGHEST < low <= high < _HIGHEST:
+        raise UsageError(
+            f"what reaches {np.abs(y).max():.3g} cannot be drawn: choose other parameters, or another --range"
+        )
     if high - low < 1e-9 * max(1.0, abs(high)):
         low, high = low - 1, high + 1
     pad = 0.1 * (high - low)
     return low - pad, high + pad
+
+
+def _declared(curve: Curve) -> Iterator[float]:
+    """The values, or the slopes, that the declaration gives a kink; not what is found beside a pole."""
+    declared = {k[0] for k in curve.trace.section.kinks}
+    for kink in curve.trace.kinks:
+        if kink.at in declared:
+            yield from kink.values[1:2] if curve.which == VALUE else kink.slopes
 
 
 def _anchors(
@@ -441,7 +480,9 @@ def _asymptotes(axes: Axes, drawn: Trace, theme: Theme) -> None:
             linewidth=2.0,
             zorder=2,
         )
-        _label_asymptote(axes, line, ends, float(np.nanmean(apart)) > 0, theme)
+        # Without the infinity of a pole, which has either sign.
+        below = float(np.nanmean(np.where(np.isfinite(apart), apart, np.nan))) > 0
+        _label_asymptote(axes, line, ends, below, theme)
 
 
 def _label_asymptote(axes: Axes, line: Line, ends: Array, below: bool, theme: Theme) -> None:
@@ -523,9 +564,7 @@ def _multiples(page: Page, group: Sequence[Subject], limits: Limits | None, show
         left = MARGIN + TICKS + column * (width + GAP * 0.7)
         above = page.cursor + row * (_TITLE + _PLOT + _FOOT)
         name = page.text(left, above + _TITLE - 6, subject.function.name, 14, va="bottom", weight="bold")
-        wide = page.size(name)[0]
-        if wide > width:
-            name.set_fontsize(14 * width / wide)
+        page.fit(name, width, _SMALLEST_NAME)
         axes = page.axes(left, above + _TITLE, left + width, above + _TITLE + _PLOT)
         axes.set_xlim(low, high)
         axes.set_ylim(bottom - pad, top + pad)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ KEY = 84
 """Pixels that a piece of a curve takes before its label."""
 LINE = 36
 """Pixels from one label beside an axis to the next."""
+LABEL = 15.0
+"""Points of such a label."""
+ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 
 
 class Page:
@@ -44,27 +48,74 @@ class Page:
         box = text.get_window_extent(self.renderer)
         return box.width, box.height
 
-    def measure(self, text: str, size: float) -> tuple[float, float]:
+    def measure(self, text: str, size: float, **style: Any) -> tuple[float, float]:
         """Width and height in pixels that a text will have."""
-        probe = self.text(0, 0, text, size)
+        probe = self.text(0, 0, text, size, **style)
         extent = self.size(probe)
         probe.remove()
         return extent
 
+    def shortened(self, text: str, size: float, width: float, **style: Any) -> str:
+        """A text without the middle of its words where it is wider than that; a formula behind them stays whole.
+
+        Names that a user gives his variants are often alike in their beginnings, so both ends are kept.
+        """
+        if self.measure(text, size, **style)[0] <= width:
+            return text
+        words, dollar, formula = text.partition("$")
+
+        def keeping(count: int) -> str:
+            tail = count // 2
+            return f"{words[: count - tail]}{ELLIPSIS}{words[len(words) - tail :]}{dollar}{formula}"
+
+        fitting = bisect_right(
+            range(len(words)), width, key=lambda count: self.measure(keeping(count), size, **style)[0]
+        )
+        return keeping(max(0, fitting - 1))
+
+    def fit(self, text: Text, width: float, least: float) -> tuple[float, float]:
+        """Set a text smaller where it is wider than that, and shorten it rather than go below ``least`` points.
+
+        Its width and height are returned.
+        """
+        wide = self.size(text)[0]
+        if wide > width:
+            size = float(text.get_fontsize()) * width / wide
+            text.set_fontsize(max(size, least))
+            if size < least:
+                text.set_text(self.shortened(text.get_text(), least, width, weight=text.get_fontweight()))
+        return self.size(text)
+
     def paragraph(self, x: float, y: float, text: str, size: float, width: float, **style: Any) -> float:
         """Text in lines of at most that many pixels, each a text of its own; where the next line would begin."""
-        words, line = text.split(), ""
-        lines = []
+        lines = self._lines(text.split(), size, width)
+        leading = 1.32 * size * self.figure.dpi / 72
+        for i, line in enumerate(lines):
+            self.text(x, y + i * leading, self.shortened(line, size, width), size, **style)
+        return y + len(lines) * leading
+
+    def beginning(self, text: str, size: float, width: float, most: int) -> str:
+        """As much of a text as a paragraph of so many lines holds, with an ellipsis for the rest."""
+        words = text.split()
+        if len(self._lines(words, size, width)) <= most:
+            return text
+        fitting = bisect_right(
+            range(1, len(words)),
+            most,
+            key=lambda count: len(self._lines([*words[:count], ELLIPSIS], size, width)),
+        )
+        return " ".join([*words[: max(1, fitting)], ELLIPSIS])
+
+    def _lines(self, words: Iterable[str], size: float, width: float) -> list[str]:
+        """Words in lines that are no wider than that unless a word alone is."""
+        line, lines = "", []
         for word in words:
             longer = f"{line} {word}".strip()
             if line and self.measure(longer, size)[0] > width:
                 lines.append(line)
                 longer = word
             line = longer
-        leading = 1.32 * size * self.figure.dpi / 72
-        for i, part in enumerate((*lines, line)):
-            self.text(x, y + i * leading, part, size, **style)
-        return y + (len(lines) + 1) * leading
+        return [*lines, line]
 
     def heading(self, title: str, subtitle: str) -> None:
         """What the picture is, in bold, and what it shows, muted and in as many lines as that takes."""
@@ -160,6 +211,7 @@ def label_beside(
     way: int,
     place: tuple[float, float],
     keys: Sequence[Any] = (),
+    size: float = LABEL,
 ) -> None:
     """Labels (text and colour) beside a panel's edge, with lines to their anchors unless they stand right there.
 
@@ -180,4 +232,4 @@ def label_beside(
             page.line([(start, at), (start + (KEY - 10) * way, at)], colour, 3.0, keys[i])
             start += KEY * way
         style = {"color": colour, "va": "center", "ha": "left" if way > 0 else "right"}
-        page.text(start, at, text, 15, **style)
+        page.text(start, at, text, size, **style)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actbench.catalog import registry
 from actbench.catalog.errors import UsageError
 from actbench.kernels import bind, function, functions
 from actbench.present import figures, output
@@ -17,6 +18,7 @@ from actbench.present.curves import Subject, subjects
 from actbench.present.layout import spread
 from actbench.present.theme import DARK, LIGHT
 
+LONG = "an_activation_whose_name_has_as_many_as_eighty_four_letters_which_nobody_should_give"
 THEMES = pytest.mark.parametrize("theme", [LIGHT, DARK], ids=lambda theme: theme.name)
 
 
@@ -251,3 +253,92 @@ def test_several_curves_differ_by_dash_and_no_leader_runs_through_the_axes():
         for line in figure.artists:
             across = np.asarray(line.get_xdata())
             assert not ((across > inside.x0 + 0.01) & (across < inside.x1 - 0.01)).any()
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """Declare an activation of one's own and bind it."""
+    monkeypatch.setattr(registry, "_declared", dict(registry._declared))
+
+    def own(name, formula="2*x", derivative="2.0", about="Mine."):
+        file = tmp_path / f"{len(list(tmp_path.iterdir()))}.py"
+        file.write_text(
+            f"import actbench\n@actbench.activation(formula='{formula}', derivative=lambda x: {derivative})\n"
+            f"def {name}(x):\n    '''{about}'''\n    return {formula}\n"
+        )
+        return bind(registry.load_file(file)[0])
+
+    return own
+
+
+def check_inside(figure):
+    """Every text on the page, and every panel wide enough to show something."""
+    output.figure_bytes(figure, "png")
+    for text in figure.texts:
+        box = text.get_window_extent()
+        assert box.x0 >= -1, text
+        assert box.x1 <= figure.bbox.x1 + 1, text
+    for axes in figure.axes:
+        assert axes.get_window_extent().width > 200
+
+
+@pytest.mark.parametrize("name", [LONG[:30], LONG, 3 * LONG], ids=len)
+@pytest.mark.parametrize("deriv", [False, True], ids=["value", "deriv"])
+def test_a_name_may_be_of_any_length(name, deriv, own):
+    mine, relu = Subject(own(name)), Subject(function("relu"))
+    check_inside(figures.draw([mine, relu], LIGHT, deriv=deriv))
+    check_inside(figures.draw([mine], LIGHT, deriv=deriv))
+    gallery = figures.gallery([mine, *map(Subject, functions("activation")[:3])], LIGHT, deriv=deriv)
+    output.figure_bytes(gallery, "png")
+    named = next(t for t in gallery.texts if t.get_text().startswith(LONG[:9]))
+    assert named.get_window_extent().x1 <= gallery.axes[0].get_window_extent().x1 + 1
+
+
+def test_names_that_begin_alike_stay_apart(own):
+    figure = figures.draw([Subject(own(f"{LONG}_{end}")) for end in ("left", "right")], LIGHT, deriv=True)
+    labels = [w for w in words(figure) if w.startswith("an_activ\N{HORIZONTAL ELLIPSIS}")]
+    assert len(labels) == 4
+    assert len(set(labels)) == 2
+
+
+def test_values_of_parameters_are_not_shortened():
+    figure = draw("elu", "celu", params={"alpha": ("0.123456", "0.234567", "12345.6")}, deriv=True)
+    check_inside(figure)
+    assert words(figure).count(r"celu, $\alpha = 0.234567$") == 2
+    many = draw(
+        "softplus", params={"beta": ("1.23456", "2"), "threshold": ("20.1234", "1.23457e+06")}, deriv=True
+    )
+    check_inside(many)
+
+
+def test_an_axis_holds_the_values_at_kinks():
+    for axes in draw("elu", params={"alpha": tuple("1234567")}, deriv=True).axes:
+        low, high = axes.get_ylim()
+        assert all(low < y < high for filled in (True, False) for _, y in marks(axes, filled))
+
+
+def test_a_pole_is_still_cut_off(own):
+    (axes,) = figures.draw([Subject(own("inverse", "1/x", "-1.0 / (x * x)"))], LIGHT, deriv=True).axes
+    assert max(map(abs, axes.get_ylim())) < 5
+    left, right = (t for t in axes.texts if t.get_text().startswith("y"))
+    assert left.get_text() == right.get_text() == "y = 0"
+    # Each on the side of the line where the curve is not.
+    assert (left.get_va(), right.get_va()) == ("bottom", "top")
+
+
+@pytest.mark.parametrize("params", [{"alpha": ("1e308",)}, {"alpha": ("1", "1e308")}], ids=["one", "family"])
+def test_what_no_axis_can_hold_is_refused_without_a_warning(params):
+    with pytest.raises(UsageError, match=r"what reaches \S+e\+30[78] cannot be drawn"):
+        draw("elu", params=params, deriv=True)
+    check_inside(draw("elu", params={"alpha": ("9e299",)}, deriv=True))
+
+
+def test_a_long_description_takes_two_lines_at_most(own):
+    about = " ".join(["words"] * 80)
+    figure = figures.draw([Subject(own("wordy", about=about))], LIGHT)
+    check_inside(figure)
+    lines = [t for t in figure.texts if t.get_text().startswith("words")]
+    assert [t.get_fontsize() for t in lines] == [14, 14]
+    assert lines[1].get_text().endswith("\N{HORIZONTAL ELLIPSIS}")
+    figure = figures.draw([Subject(own("one_word", about="word" * 100))], LIGHT)
+    check_inside(figure)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from actbench.bench.run import save_run
+from actbench.catalog import registry
 from actbench.catalog.errors import UsageError
 from actbench.catalog.registry import declarations
 from actbench.cli import run
@@ -175,3 +176,16 @@ def test_show_takes_an_alias(call):
     code, out, _ = call("show", "lrelu")
     assert code == 0
     assert out.splitlines()[0].startswith("leaky_relu")
+
+
+def test_a_file_is_called_after_no_more_letters_than_a_file_system_takes(call, tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "_declared", dict(registry._declared))
+    names = [f"{'very_' * 25}long_{i}" for i in range(3)]
+    declared = (
+        f"@actbench.activation(formula='x', derivative='symbolic')\n"
+        f"def {name}(x):\n    '''Mine.'''\n    return x\n"
+        for name in names
+    )
+    (tmp_path / "mine.py").write_text("import actbench\n" + "".join(declared))
+    assert call("plot", *names, "--from", "mine.py") == (0, "3-functions.png\n", "")
+    assert call("plot", names[0], "--from", "mine.py") == (0, f"{names[0]}.png\n", "")
