@@ -16,7 +16,9 @@ from actbench.wording import counted
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_COLUMNS, _TITLE, _PLOT, _FOOT = 3, 64, 190, 56
+_COLUMNS, _TITLE, _PLOT, _FOOT = 3, 76, 190, 56
+_DATES, _DATE = 14, 13.0
+"""Pixels from the axis down to the dates below it, and their size in points."""
 MOST = 24
 """Panels that a picture holds: the cells whose last change was the largest."""
 
@@ -78,10 +80,10 @@ def figure(found: Sequence[Series], theme: Theme) -> Figure:
 def _panel(page: Page, series: Series, left: float, top: float, width: float) -> None:
     theme, cell = page.theme, series.cell
     setting = "" if (cell.threads, cell.cache) == (1, "warm") else f", {cell.threads}t {cell.cache}"
-    page.text(left, top, f"{cell.function} {cell.pass_}", 14, weight="bold")
+    page.fit(page.text(left, top, f"{cell.function} {cell.pass_}", 14, weight="bold"), width, 10)
     about = f"{cell.dtype}, {quantity.elements(cell.size)}{setting}"
     moved = f", {100 * series.moved:+.1f} %" if series.changes else ""
-    page.text(left, top + 30, about + moved, 12, color=theme.muted)
+    page.fit(page.text(left, top + 30, about + moved, 12, color=theme.muted), width, 10)
     axes = page.axes(left + TICKS, top + _TITLE, left + width, top + _TITLE + _PLOT)
     values = [p.ns.value for p in series.points]
     below = [p.ns.value - p.ns.low for p in series.points]
@@ -105,11 +107,14 @@ def _panel(page: Page, series: Series, left: float, top: float, width: float) ->
     room = max(0.15 * (highest - lowest), 0.02 * highest)
     axes.set_ylim(lowest - room, highest + room)
     axes.set_xlim(-0.7, len(values) - 0.3)
-    axes.tick_params(length=0, pad=6)
+    axes.tick_params(length=0, pad=6, labelsize=12)
     axes.locator_params(axis="y", nbins=4)
-    places = [0, len(values) - 1] if len(values) > 1 else [0]
-    axes.set_xticks(places, [series.points[p].created[:10] for p in places])
-    first, *last = axes.get_xticklabels()
-    first.set_horizontalalignment("left")
-    for text in last:
-        text.set_horizontalalignment("right")
+    axes.set_xticks(sorted({0, len(values) - 1}), [])
+    # At the panel's ends, not at the ticks: below those of three runs two dates lie on each other.
+    dates = [series.points[p].created[:10] for p in (0, -1)]
+    bottom = top + _TITLE + _PLOT + _DATES
+    if len(values) == 1:
+        page.text(left + (TICKS + width) / 2, bottom, dates[0], _DATE, ha="center")
+        return
+    page.text(left + TICKS, bottom, dates[0], _DATE)
+    page.text(left + width, bottom, dates[-1], _DATE, ha="right")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 from dataclasses import replace
@@ -134,6 +135,24 @@ def test_the_picture_has_a_panel_a_cell(theme):
     assert words.index("gelu forward") < words.index("relu forward")  # what changed comes first
     assert any(text.endswith("%") and "+" in text for text in words)
     assert output.figure_bytes(figure, "png").startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 24])
+def test_dates_do_not_overlap(count):
+    found = [moved((1.0, count), function=name) for name in ("relu", "gelu", "mse", "a" * 80)]
+    figure = trend.figure(found, LIGHT)
+    output.figure_bytes(figure, "png")
+    shown = list(figure.texts)
+    for axes in figure.axes:
+        low, high = axes.get_ylim()
+        ticks = zip(axes.get_yticks(), axes.get_yticklabels(), strict=True)
+        shown += [label for at, label in ticks if low <= at <= high]
+    # Shrunk by two pixels, because lines of text may touch.
+    boxes = [(t.get_text(), t.get_window_extent().padded(-2)) for t in shown]
+    for (a, box), (b, other) in itertools.combinations(boxes, 2):
+        assert not box.overlaps(other), (a, b)
+    dates = [t.get_text() for t in figure.texts if t.get_text().startswith("2026-")]
+    assert dates == ["2026-01-01", f"2026-01-{count:02}"][: min(count, 2)] * 4
 
 
 def test_without_ruptures_it_says_so(monkeypatch):
