@@ -110,6 +110,7 @@ def title(page: Page, run: Run, name: str, what: str) -> None:
     """The name, and in one line what is drawn, the machine and the day."""
     heading = page.text(MARGIN, page.cursor, name, 22, weight="bold")
     page.cursor += page.size(heading)[1] + 8
+    page.fit(heading, WIDTH - 2 * MARGIN, 14)
     text = f"{what} on {processor(run)}, {run.created[:10]}; bands are 95 % intervals"
     line = page.text(MARGIN, page.cursor, text, 14, color=page.theme.muted)
     width, height = page.size(line)
@@ -172,7 +173,7 @@ def grid(page: Page, titles: Sequence[str], unit: str) -> Iterator[tuple[Axes, b
     for i, name in enumerate(titles):
         row, column = divmod(i, COLUMNS)
         left, above = MARGIN + TICKS + column * (width + GAP), page.cursor + row * (_TITLE + _PLOT + _FOOT)
-        page.text(left, above + _TITLE - 6, name, 14, va="bottom", weight="bold")
+        page.fit(page.text(left, above + _TITLE - 6, name, 14, va="bottom", weight="bold"), width, 10)
         if column == 0:
             place: dict[str, Any] = {"va": "bottom", "ha": "right", "color": page.theme.muted}
             page.text(left - 14, above + _TITLE - 6, unit, 12, **place)
@@ -232,12 +233,15 @@ def caches(run: Run, panels: Iterable[Panel], theme: Theme) -> list[Entry]:
 
 
 def _limits(panels: Iterable[Panel]) -> Limits:
+    """Of bytes and of GB/s, as much as all of the panels show."""
     shown = list(panels)
     curves = [curve for panel in shown for curve in panel.curves]
     speeds = [found.value for curve in curves for _, found in curve.points]
     speeds += [v for panel in shown for c in panel.ceilings for _, v in c.points]
     moved = [b for curve in curves for b, _ in curve.points]
-    return min(moved) / 1.3, max(moved) * 1.3, min(speeds) / 1.4, max(speeds) * 1.4
+    # A factor of 4 holds two powers of 2, however few sizes there are: the axis has ticks at nothing else.
+    wider = max(1.3, math.sqrt(4 * min(moved) / max(moved)))
+    return min(moved) / wider, max(moved) * wider, min(speeds) / 1.4, max(speeds) * 1.4
 
 
 def _draw(axes: Axes, run: Run, panel: Panel, theme: Theme, limits: Limits, *, small: bool = False) -> None:
@@ -295,12 +299,22 @@ def _powers(low: float, high: float, most: int) -> list[float]:
 
 
 def steps(low: float, high: float, most: int) -> list[float]:
-    """1, 2 and 5 times powers of 10, or the powers alone where those are too many."""
+    """1, 2 and 5 times powers of 10, or the powers alone where those are too many; evenly spread where too few."""
     for heads in ((1, 2, 5), (1, 3), (1,)):
         inside = [h * 10.0**k for k in range(-12, 13) for h in heads if low <= h * 10.0**k <= high]
         if len(inside) <= most:
-            return inside or [high]
+            return inside if len(inside) > 1 else _even(low, high)
     return inside[:: -(-len(inside) // most)]
+
+
+def _even(low: float, high: float) -> list[float]:
+    """At least two multiples of 1, 2 or 5 times a power of 10, of the largest that has so many."""
+    power = math.ceil(math.log10(high - low))
+    for step in (h * 10.0**k for k in (power, power - 1, power - 2) for h in (5, 2, 1)):
+        inside = [i * step for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
+        if len(inside) > 1:
+            return inside
+    return [low, high]
 
 
 def _size(value: float) -> str:

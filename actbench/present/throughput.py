@@ -44,8 +44,12 @@ def throughput(run: Run, theme: Theme, names: Iterable[str] = (), asked: Choice 
 
 def _kernels(run: Run, theme: Theme, wanted: Sequence[str], asked: Sequence[Measurement]) -> Figure:
     label = variants(run)
-    # A time that drowns in the call's own would stretch the axis by decades and tell nothing.
-    shown = [m for m in asked if "call-bound" not in m.flags] or asked
+    # A time that drowns in the call's own would stretch the axis by decades and tell nothing: tables have "-" there.
+    shown = [m for m in asked if m.gb_per_s is not None]
+    if not shown:
+        raise UsageError(
+            "every call costs more than its kernel, so none tells of throughput: measure --size 1e6"
+        )
     wanted = [name for name in wanted if any(m.cell.function == name for m in shown)]
     colours = {
         v: theme.colours[i % len(theme.colours)] for i, v in enumerate(distinct(label(m) for m in shown))

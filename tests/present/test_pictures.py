@@ -414,3 +414,43 @@ def test_exactness_says_whose_calls_are_given_their_buffer(published, audits):
 
     run = part(published, ("tanh",))
     assert said in " ".join(words(tradeoff(replace(run, cells=tuple(map(given, run.cells))), audits, LIGHT)))
+
+
+def lone(run, gb_per_s, **changed):
+    """The run's first cell alone, at that speed."""
+    m = run.cells[0]
+    times = tuple(m.bytes / gb_per_s * (1 + 0.001 * i) for i in range(12))
+    return replace(run, cells=(replace(m, samples_ns=times, ceiling_ns=(), **changed),))
+
+
+@pytest.mark.parametrize("speed", [0.0123, 0.7, 1.0, 3.0, 7.1, 14.2, 71.0, 101.0, 346.0])
+@pytest.mark.parametrize("size", [700, 1000, 2**16])
+def test_one_cell_has_two_round_ticks_on_either_axis(speed, size, make_run):
+    figure = throughput(lone(make_run(["relu"], sizes=(size,)), speed), LIGHT)
+    check_texts(figure)
+    (axes,) = figure.axes
+    for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+        inside = [t for t in axis.get_ticklocs() if limits[0] <= t <= limits[1]]
+        assert 2 <= len(inside) <= 8
+    assert all(len(f"{t:g}".strip("0.").replace(".", "")) <= 2 for t in axes.yaxis.get_ticklocs())
+
+
+def test_a_long_name_stays_on_the_page(make_run):
+    run = make_run(["relu", "gelu"])
+    named = [replace(m, cell=replace(m.cell, function=m.cell.function + 20 * "_long")) for m in run.cells]
+    check_texts(throughput(replace(run, cells=tuple(named)), LIGHT))
+    check_texts(throughput(replace(run, cells=tuple(named)), LIGHT, [named[0].cell.function]))
+
+
+def test_calls_that_cost_more_than_their_kernels_are_no_throughput(make_run):
+    run = make_run(["relu"])
+    bound = lone(run, 346.0, overhead_ns=200.0)
+    assert bound.cells[0].gb_per_s is None
+    with pytest.raises(UsageError, match="none tells of throughput"):
+        throughput(bound, LIGHT)
+    told: list[str] = []
+    assert not pictures(bound, LIGHT, told.append)
+    assert len(told) == 1
+    # Beside others such a cell is left out.
+    (axes,) = throughput(replace(run, cells=(*bound.cells, *run.cells[1:])), LIGHT).axes
+    assert axes.get_ylim()[1] < 100
