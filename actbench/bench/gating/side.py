@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,9 @@ from actbench.wording import in_one_line
 INSTALLED = ""
 """The source that takes the code as the interpreter has it installed: no name of a revision or a folder."""
 PACKAGE = "actbench"
+_SUBMODULE = b"160000 "
+"""The mode of one in git's trees."""
+_RAISED = re.compile(r"[\w.]*(Error|Exception|Exit)\b(:|$)")
 _BUILT = ("project", "build-system")
 """The tables of a pyproject.toml that can be built; one without them only configures tools."""
 
@@ -102,6 +106,10 @@ def side(
     project = project or project_folder(here) or here
     top = working_tree(project)
     if path.is_dir():
+        if path.name == source and top and (said := _commit(top, source)) and not said.returncode:
+            raise UsageError(
+                f"--{name} {source} is a revision and a folder: write refs/heads/... or ./{source}"
+            )
         tree = path.resolve()
         label, cached, foreign = str(tree), tree, None
     else:
@@ -158,26 +166,49 @@ def _check_out(name: str, revision: str, top: Path, tree: Path) -> str:
     As with ``git diff``, REV... is where this branch left that revision.
     """
     asked = revision.removesuffix("...")
-    commit = (
-        _git(top, "rev-parse", "--verify", "--quiet", f"{asked}^{{commit}}") if asked[:1] != "-" else None
-    )
+    commit = _commit(top, asked)
     if commit and not commit.returncode and asked != revision:
         commit = _git(top, "merge-base", commit.stdout.decode().strip(), "HEAD")
+        if commit.returncode and not _is_shallow(top):
+            raise UsageError(f"--{name} {revision}: {asked} and HEAD have no commit in common")
     if commit is None or commit.returncode:
-        shallow = _git(top, "rev-parse", "--is-shallow-repository").stdout.strip() == b"true"
         hint = (
-            ": this clone is shallow, fetch more of it (in GitHub Actions: fetch-depth: 0)" if shallow else ""
+            ": this clone is shallow, fetch more of it (in GitHub Actions: fetch-depth: 0)"
+            if _is_shallow(top)
+            else ""
         )
         raise UsageError(f"--{name} {revision} is no revision of {top}, no wheel and no directory{hint}")
     sha = commit.stdout.decode().strip()
+    _lay(name, top, sha, tree, tree.with_name("index"))
+    return sha[:12] if sha.startswith(revision) else f"{revision} ({sha[:12]})"
+
+
+def _commit(top: Path, revision: str) -> subprocess.CompletedProcess[bytes] | None:
+    """What git says of the commit that a revision names; None of what would be an option."""
+    if revision[:1] == "-":
+        return None
+    return _git(top, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
+
+
+def _is_shallow(top: Path) -> bool:
+    return _git(top, "rev-parse", "--is-shallow-repository").stdout.strip() == b"true"
+
+
+def _lay(name: str, top: Path, sha: str, tree: Path, index: Path) -> None:
+    """Lay a commit's files into a folder, and those of its submodules as far as the working tree has them."""
     # By an index of its own, which leaves the repository as it is; links and filters of files are git's to know.
-    index = {"GIT_INDEX_FILE": str(tree.with_name("index"))}
-    tree.mkdir()
+    own = {"GIT_INDEX_FILE": str(index)}
+    tree.mkdir(exist_ok=True)
     for step in (("read-tree", sha), ("checkout-index", "--all", f"--prefix={tree}{os.sep}")):
-        done = _git(top, *step, environment=index)
+        done = _git(top, *step, environment=own)
         if done.returncode:
             raise BuildError(name, f"cannot be checked out: {_last(done.stderr)}")
-    return sha[:12] if sha.startswith(revision) else f"{revision} ({sha[:12]})"
+    index.unlink(missing_ok=True)
+    for entry in _git(top, "ls-tree", "-r", "-z", sha).stdout.split(b"\0"):
+        about, _, path = entry.partition(b"\t")
+        inner = top / os.fsdecode(path)
+        if about.startswith(_SUBMODULE) and (inner / ".git").exists():
+            _lay(name, inner, about.split()[2].decode(), tree / os.fsdecode(path), index)
 
 
 def _paths(name: str, tree: Path, python: str, folder: Path) -> tuple[str, ...]:
@@ -253,6 +284,10 @@ def _git(
 
 
 def _last(said: bytes) -> str:
-    lines = [line.strip() for line in said.decode(errors="replace").splitlines() if line.strip()]
+    """What of a program's words says why it failed: what was raised, else the last that speaks of an error."""
+    lines = [line.strip(" \t|\u2502") for line in said.decode(errors="replace").splitlines()]
+    # pip's own notes, which come last, say where an error is not.
+    lines = [line for line in lines if line and not line.startswith(("note:", "hint:"))]
+    raised = [line for line in lines if _RAISED.match(line)]
     errors = [line for line in lines if "error" in line.lower()]
-    return in_one_line((errors or lines or ["it did not say why"])[-1])
+    return in_one_line((raised or errors or lines or ["it did not say why"])[-1])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from actbench.bench.gating.side import BuildError, project_folder, side, working_tree
+from actbench.bench.gating.side import BuildError, _last, project_folder, side, working_tree
 from actbench.catalog.errors import InputFileError, UsageError
 from actbench.wording import in_one_line
 
@@ -100,6 +100,59 @@ def test_foreign_words_become_a_line():
     assert line.startswith("Error: it broke ??xxx")
     assert len(line) == 200
     line.encode()
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("      RuntimeError: foo.h is missing\n  \u2570\u2500> [end of output]\nnote: This error originates from\n",
+         "RuntimeError: foo.h is missing"),
+        ("ERROR: no matching distribution\nhint: an error of yours\n", "ERROR: no matching distribution"),
+        ("fatal: not a git repository\n", "fatal: not a git repository"),
+        ("", "it did not say why"),
+    ],
+)  # fmt: skip
+def test_why_a_program_failed(said, why):
+    assert _last(said.encode()) == why
+
+
+def test_submodules_of_a_revision_are_laid_out(repository, tmp_path):
+    library = tmp_path / "library"
+    git(tmp_path, "init", "-q", "-b", "main", str(library))
+    for number in (1, 2):
+        (library / "helper.py").write_text(f"VERSION = {number}\n")
+        git(library, "add", ".")
+        git(library, "commit", "-q", "-m", f"version {number}")
+    git(
+        repository,
+        "-c",
+        "protocol.file.allow=always",
+        "submodule",
+        "add",
+        "-q",
+        str(library),
+        "functions/lib",
+    )
+    git(repository / "functions" / "lib", "checkout", "-q", "HEAD~1")
+    git(repository, "commit", "-q", "-a", "-m", "a library")
+    git(repository / "functions" / "lib", "checkout", "-q", "main")
+    base = side("base", "HEAD", PY, [Path("functions/mine.py")], tmp_path / "scratch")
+    assert (Path(base.files[0]).parent / "lib" / "helper.py").read_text() == "VERSION = 1\n"
+
+
+def test_a_name_of_a_revision_and_of_a_folder_is_refused(repository, tmp_path):
+    (repository / "main").mkdir()
+    with pytest.raises(UsageError, match=r"main is a revision and a folder: write refs/heads/... or \./main"):
+        side("base", "main", PY, [Path("functions/mine.py")], tmp_path / "one")
+    for number, source in enumerate(("refs/heads/main", "./main")):
+        side("base", source, PY, [Path("functions/mine.py")], tmp_path / str(number))
+
+
+def test_branches_that_share_no_commit(repository, tmp_path):
+    git(repository, "checkout", "-q", "--orphan", "other")
+    git(repository, "commit", "-q", "-m", "anew")
+    with pytest.raises(UsageError, match=r"main\.\.\.: main and HEAD have no commit in common"):
+        side("base", "main...", PY, [], tmp_path / "scratch")
 
 
 def test_a_file_that_was_not_there_yet(repository, tmp_path):
