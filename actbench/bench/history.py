@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count, pairwise
@@ -69,7 +70,9 @@ def add(path: Path, folder: Path = FOLDER) -> Path:
         raise UsageError(f"{path} is unfinished: 'actbench bench --resume' goes on with it")
     document = dump_run(run).encode()
     digest = hashlib.sha256(document).hexdigest()[:8]
-    kept = folder / f"{run.stamp}-{run.config.get('preset', 'run')}-{digest}.json.gz"
+    # What a file says is not to lead out of the folder.
+    name = re.sub(r"[^\w-]+", "-", f"{run.stamp}-{run.config.get('preset', 'run')}-{digest}")
+    kept = folder / f"{name}.json.gz"
     if not kept.exists():
         write_whole(gzip.compress(document, mtime=0), kept)
     return kept

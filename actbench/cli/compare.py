@@ -71,5 +71,5 @@ def compare(
     else:
         for reason in found.obstacles:
             tell(f"not comparable, for display alone: {reason}", quiet)
-    write_exports(found, exports, {"md": shown.markdown, "json": output.json_text})
+    write_exports(found, exports, {"md": shown.markdown, "json": shown.json})
     return found.exit_code

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from actbench.bench.regression import VERDICTS, Change, Comparison
 from actbench.bench.run import Measurement
-from actbench.present import quantity, table
+from actbench.present import output, quantity, table
 from actbench.present.fitting import Words
 from actbench.present.table import Column, Table
 from actbench.wording import counted
@@ -63,6 +63,11 @@ def terminal(found: Comparison) -> RenderableType:
     from rich.console import Group
 
     return Group(table.terminal(changes(found.changes)), *map(Words, lines(found)))
+
+
+def json(comparison: Comparison) -> str:
+    """All of it, and the verdict, which follows from it."""
+    return output.json_text({"verdict": comparison.verdict} | vars(comparison))
 
 
 def markdown(found: Comparison) -> str:

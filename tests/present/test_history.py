@@ -71,6 +71,14 @@ def test_a_history_only_grows(make_run, tmp_path):
         runs(tmp_path / "nowhere")
 
 
+def test_what_a_run_says_leads_out_of_no_folder(make_run, tmp_path):
+    made = make_run()
+    save_run(replace(made, config={**made.config, "preset": "../../out"}), tmp_path / "run.json")
+    kept = history.add(tmp_path / "run.json", tmp_path / "kept")
+    assert kept.parent.resolve() == tmp_path / "kept"
+    assert len(history.runs(tmp_path / "kept")) == 1
+
+
 def test_how_many_runs_tell_a_change():
     few, enough = (levels((1.0, n // 2), (2.0, n // 2)) for n in (FEWEST - 2, FEWEST))
     assert (changes(few), changes(enough)) == ((), (FEWEST // 2,))
