@@ -42,6 +42,8 @@ def sentence(report: Report) -> str:
     families = len(compared) - cells
     if families:
         whole += f" and {counted(families, 'family')}"
+    if report.broken:
+        return f"red: {report.fault}"
     if report.verdict == "red":
         failed = Counter(j.outcome for j in report.judgements if report.failed(j))
         return f"red: {' and '.join(f'{n} {name}' for name, n in failed.items())} of {whole}"
@@ -50,9 +52,13 @@ def sentence(report: Report) -> str:
         disturbed = report.disturbed[0] if report.disturbed and outcomes["slower"] else ""
         why = report.fault or disturbed or f"{n} of {whole} {'are' if n > 1 else 'is'} undecided"
         return f"inconclusive: {why}"
-    if not any(outcomes[name] for name in ("faster", "same", "unchanged")):
+    if not _compared(report):
         return f"green, but nothing was compared: {counts(report)}"
     return f"green: nothing is slower in {whole}"
+
+
+def _compared(report: Report) -> bool:
+    return any(j.outcome not in ("added", "removed", "absent") for j in report.judgements)
 
 
 def counts(report: Report) -> str:
@@ -93,7 +99,9 @@ def markdown(report: Report) -> str:
 def github(report: Report) -> Iterator[str]:
     """Workflow commands that GitHub Actions shows beside the change."""
     if report.fault:
-        yield f"::warning title=actbench::{_escaped(report.fault)}"
+        yield f"::{'error' if report.broken else 'warning'} title=actbench::{_escaped(report.fault)}"
+    elif not _compared(report):
+        yield f"::warning title=actbench::{_escaped(sentence(report))}"
     for j in report.judgements:
         if j.outcome in ("slower", "incorrect", "inconclusive"):
             level = "error" if report.failed(j) else "warning"
@@ -117,16 +125,17 @@ def junit(report: Report) -> str:
         "testsuite",
         name="actbench gate",
         tests=str(len(report.judgements) + bool(report.fault)),
-        failures=str(sum(map(report.failed, report.judgements))),
+        failures=str(sum(map(report.failed, report.judgements)) + report.broken),
         skipped=str(
-            sum(j.outcome in _OPEN and not report.failed(j) for j in report.judgements) + bool(report.fault)
+            sum(j.outcome in _OPEN and not report.failed(j) for j in report.judgements)
+            + bool(report.fault and not report.broken)
         ),
         time=str(report.seconds),
         timestamp=report.created,
     )
     if report.fault:
         case = ElementTree.SubElement(suite, "testcase", classname="gate", name="both sides can be measured")
-        ElementTree.SubElement(case, "skipped", message=report.fault)
+        ElementTree.SubElement(case, "failure" if report.broken else "skipped", message=report.fault)
     for j in report.judgements:
         case = ElementTree.SubElement(
             suite, "testcase", classname=j.cell.function if j.cell else f"@{j.family}", name=name(j)

@@ -416,7 +416,9 @@ def test_a_baseline_is_compared_with_the_newest_run(tmp_path):
     forced = actbench("compare", "before", "other.json", "--force", "--json", cwd=tmp_path)
     assert forced.returncode == 0
     assert "not comparable, for display alone: another configuration" in forced.stderr
-    assert json.loads(forced.stdout)["obstacles"]
+    told = json.loads(forced.stdout)
+    assert told["obstacles"]
+    assert (told["verdict"], told["changes"][0]["cell"]["pass"]) == ("none", "forward")
     itself = actbench("compare", "before", "before", cwd=tmp_path)
     assert itself.returncode == 3
     assert "they are the very same run" in itself.stderr
@@ -488,7 +490,9 @@ def test_a_base_that_does_not_build_is_news_for_a_reviewer(tmp_path):
     assert f"inconclusive: {message}" in (tmp_path / "summary.md").read_text()
     assert f"::warning title=actbench::{message}" in done.stderr
     assert message in (tmp_path / "gate.xml").read_text()
-    assert message in json.loads((tmp_path / "gate.json").read_text())["fault"]
+    told = json.loads((tmp_path / "gate.json").read_text())
+    assert message in told["fault"]
+    assert told["verdict"] == "inconclusive"
 
 
 def test_a_summary_that_cannot_be_written_takes_no_verdict_away(tmp_path):

@@ -79,6 +79,7 @@ def report(*judgements: Judgement, **changes: object) -> Report:
         (report(SLOW, WRONG, disturbed=("stolen",)), "red", 1, "red: 1 incorrect of 2 cells"),
         (report(OPEN, disturbed=("stolen",)), "inconclusive", 3, "inconclusive: 1 of 1 cell is undecided"),
         (report(fault="base does not build"), "inconclusive", 3, "inconclusive: base does not build"),
+        (report(fault="head is broken", broken=True), "red", 2, "red: head is broken"),
         (report(ADDED), "green", 0, "green, but nothing was compared: 1 added"),
     ],
 )
@@ -161,6 +162,22 @@ def test_a_gate_that_measured_nothing_says_why_everywhere():
         "## \N{BLACK QUESTION MARK ORNAMENT} actbench gate: inconclusive: base"
     )
     assert "inconclusive: base does not build" in plain_text(gating.terminal(made))
+
+
+def test_a_head_that_cannot_be_measured_is_an_error_everywhere():
+    made = report(fault="head cannot be imported", broken=True)
+    suite = ElementTree.fromstring(gating.junit(made))
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("1", "1", "0")
+    assert suite.find("testcase/failure") is not None
+    assert list(gating.github(made)) == ["::error title=actbench::head cannot be imported"]
+    assert "red: head cannot be imported" in gating.markdown(made)
+
+
+def test_a_gate_that_compared_nothing_is_worth_a_warning():
+    assert [*gating.github(report(ADDED))] == [
+        "::warning title=actbench::green, but nothing was compared: 1 added"
+    ]
+    assert not [*gating.github(report(ADDED, SAME))]
 
 
 def test_long_names_and_odd_reasons_fit():

@@ -13,7 +13,7 @@ from actbench.bench.gating.decision import Rule
 from actbench.bench.gating.gate import Event, Gate, Key, Options
 from actbench.bench.gating.pairing import Injection, sweep
 from actbench.bench.gating.process import describe
-from actbench.bench.gating.record import Judgement, Outcome, Report, Version
+from actbench.bench.gating.record import BROKEN, Judgement, Outcome, Report, Version
 from actbench.bench.gating.side import Side, working_tree
 from actbench.bench.machine import now, this_machine
 from actbench.bench.plan import Cell, expand
@@ -137,6 +137,7 @@ def failed(
         config=_recorded(config, names),
         judgements=(),
         fault=str(error),
+        broken=error.exit_code == BROKEN,
     )
 
 

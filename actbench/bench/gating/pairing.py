@@ -27,6 +27,11 @@ _MEMORY = Path("/dev/shm")
 _ROOM = 1 << 30
 """Bytes that must be free in memory's folder; a container's of 64 MiB holds no large cell."""
 _LEFT_S = 3600.0
+_ALIKE = 4
+"""As many times as long as the other's a side's call may take and make as many calls a slice. Beyond, each fills its
+own: a head that was 400 times slower took slices 400 times longer, and six such cells the whole budget of 300 s."""
+_FEWEST, _LONG_NS = 3, 10**9
+"""Rounds that are made in any case, and what they may take before that is enough: slices of 2 ms never come to it."""
 _COMPILED_BY = ("python", "numba", "llvmlite", "numpy")
 _ROUNDED = {"float64": 1e-9, "float32": 1e-4, "float16": 4e-3, "bfloat16": 3e-2}
 """The largest difference of ours, as a part of the largest value, that is another rounding and no other function."""
@@ -47,6 +52,7 @@ class Loaded:
     loops: tuple[int, int]  # calls a slice, base's and head's
     same_code: bool
     difference: float  # of the values, as a part of the largest; 0 where all bits are the same
+    work: tuple[int, int] = (1, 1)  # what each side's slice stands for
 
 
 @dataclass(frozen=True)
@@ -155,18 +161,26 @@ class Pair:
                 apart = self._apart()
             else:
                 same = not peer and self._same(self.base.ask("code"), self.head.ask("code"))
-        loops = max(p.ask("calibrate", slice_ns=int(slice_ns))["loops"] for p in both)
-        return Loaded(injection.loops(cell, loops), same, apart)
+        fill = {p.side.name: int(p.ask("calibrate", slice_ns=int(slice_ns))["loops"]) for p in both}
+        own = fill["base"], fill["head"]
+        if max(own) > _ALIKE * min(own) and not injection.of(cell):
+            return Loaded(own, same, apart, own)
+        return Loaded(injection.loops(cell, max(own)), same, apart)
 
     def rounds(self, loaded: Loaded, count: int) -> list[float]:
-        """The logarithm of head's time by base's, a round each: base, head, head, base, or the other way about."""
-        found = []
+        """The logarithm of head's time by base's, a round each: base, head, head, base, or the other way about.
+
+        Fewer rounds where a single call takes so long that they would use the time of all other cells up.
+        """
+        found, begun = list[float](), self._timer()
         for _ in range(count):
+            if len(found) >= _FEWEST and self._timer() - begun > _LONG_NS:
+                break
             first = self._random.randrange(2)
             spent = [0, 0]
             for which in (first, 1 - first, 1 - first, first):
                 spent[which] += self._slice((self.base, self.head)[which], loaded.loops[which])
-            found.append(log(spent[1] / spent[0]))
+            found.append(log(spent[1] * loaded.work[0] / (spent[0] * loaded.work[1])))
         return found
 
     def _slice(self, process: Process, loops: int) -> int:

@@ -179,17 +179,22 @@ def started(side: Side, cpus: Sequence[int], random: Random, timeout_s: float) -
 def describe(sides: Sequence[Side], cpus: Sequence[int], timeout_s: float) -> Mapping[str, Mapping[str, Any]]:
     """Each side's versions and functions, by its name.
 
-    Raises SideError where one cannot be imported: of base that leaves the question open, head is to be mended.
+    Raises SideError where one cannot be imported: of base that leaves the question open, head is to be mended, also
+    where neither can.
     """
     with ExitStack() as stack:
         both = [stack.enter_context(Process(side, cpus, Random(0), timeout_s)) for side in sides]
         for process in both:
             process.begin()
-        found = {}
+        found, faults = dict[str, Mapping[str, Any]](), dict[str, SideError]()
         for process in both:
             try:
                 found[process.side.name] = process.begun()
             except SideError as error:
-                error.exit_code = 2 if process.side.name == "head" else error.exit_code
-                raise
+                faults[process.side.name] = error
+        if "head" in faults:
+            faults["head"].exit_code = 2
+            raise faults["head"]
+        for fault in faults.values():
+            raise fault
         return found

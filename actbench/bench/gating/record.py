@@ -24,6 +24,8 @@ Outcome = Literal[
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 """What a cell may come to, what a reader must know first."""
 EXIT: Mapping[str, int] = {"red": 1, "inconclusive": 3, "green": 0}
+BROKEN = 2
+"""What it ends with where head cannot be built or imported."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class Report:
     config: Mapping[str, Any]
     judgements: tuple[Judgement, ...]
     fault: str = ""  # why nothing was measured
+    broken: bool = False  # whether that is head's fault, which is to be mended
     disturbed: tuple[str, ...] = ()  # why nothing slower can be believed
     controls: int | None = (
         None  # cells of unchanged code that stood beside the suspects; None without suspects
@@ -87,7 +90,7 @@ class Report:
     @property
     def verdict(self) -> Literal["red", "inconclusive", "green"]:
         """Of the whole: a wrong value is red on any machine, a slow one only on a sound one."""
-        if any(map(self.failed, self.judgements)):
+        if self.broken or any(map(self.failed, self.judgements)):
             return "red"
         doubtful = any(j.outcome in ("slower", "inconclusive") for j in self.judgements)
         return "inconclusive" if self.fault or doubtful else "green"
@@ -99,22 +102,30 @@ class Report:
     @property
     def exit_code(self) -> int:
         """What the command ends with."""
-        return EXIT[self.verdict]
+        return BROKEN if self.broken else EXIT[self.verdict]
 
 
 _REPORT = TypeAdapter(Report)
 
 
 def dumps(report: Report) -> str:
-    """The report as JSON."""
-    return json.dumps(_REPORT.dump_python(report, mode="json", by_alias=True), separators=(",", ":")) + "\n"
+    """The report as JSON, and its verdict, which follows from the rest."""
+    plain = {"verdict": report.verdict} | _REPORT.dump_python(report, mode="json", by_alias=True)
+    return json.dumps(plain, separators=(",", ":")) + "\n"
 
 
 def load(path: str | os.PathLike[str]) -> Report:
     """A report from its file; raises InputFileError where it is missing or malformed."""
+    text = text_of(Path(path))
     try:
-        return _REPORT.validate_json(text_of(Path(path)))
-    except ValidationError as error:
+        plain = json.loads(text)
+        if isinstance(plain, dict):
+            plain.pop("verdict", None)
+        # Strictly as JSON: a list is a tuple there.
+        return _REPORT.validate_json(json.dumps(plain))
+    except ValueError as error:
+        if not isinstance(error, ValidationError):
+            raise InputFileError(f"{path} is no report of a gate: it is not JSON: {error}") from error
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the document"
         raise InputFileError(f"{path} is no report of a gate: {where}: {first['msg']}") from error

@@ -225,6 +225,13 @@ def test_a_side_that_cannot_be_imported_says_why(tree):
     (tree / "actbench" / "__init__.py").write_text("def broken(:\n")
     with pytest.raises(SideError, match=r"head \(head\) cannot be imported: SyntaxError"):
         describe([side("head", paths=(str(tree),))], CPUS, 120)
+    broken = [side(name, paths=(str(tree),)) for name in ("base", "head")]
+    with pytest.raises(SideError, match=r"head .* cannot be imported") as both:
+        describe(broken, CPUS, 120)
+    assert both.value.exit_code == 2, "head is to be mended, whatever base is"
+    with pytest.raises(SideError, match=r"base .* cannot be imported") as one:
+        describe([broken[0], side("head")], CPUS, 120)
+    assert one.value.exit_code == 3
 
 
 def test_no_interpreter():

@@ -395,6 +395,24 @@ def test_a_round_is_heads_time_by_bases():
     assert pair.rounds(Loaded((20, 21), False, 0.0), 3) == pytest.approx([log(1.05)] * 3)
 
 
+def test_a_call_that_takes_many_times_as_long_is_made_fewer_times(tmp_path):
+    """Else head's slices would take as many times longer, and use the time up before there is a verdict."""
+
+    def loops(base, head):
+        known = ({"digest": {"hash": "a"}, "calibrate": {"loops": n}} for n in (base, head))
+        found = loaded_from(tmp_path, *known)
+        return found.loops, found.work
+
+    assert loops(40, 10) == ((40, 40), (1, 1))
+    assert loops(1000, 10) == ((1000, 10), (1000, 10))
+    assert loops(10, 1000) == ((10, 1000), (10, 1000))
+    pair, clock, _ = paired(head_ns=100_000)
+    assert pair.rounds(Loaded((1000, 10), False, 0.0, (1000, 10)), 3) == pytest.approx([log(100)] * 3)
+    assert clock.now == 3 * 4 * 1_000_000
+    pair, _, _ = paired(head_ns=10**9)
+    assert pair.rounds(Loaded((1000, 1), False, 0.0, (1000, 1)), 12) == pytest.approx([log(10**6)] * 3)
+
+
 class Answering(FakeSide):
     """A process with answers of its own."""
 
