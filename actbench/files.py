@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import zlib
 from pathlib import Path
+from typing import Any
 
 from actbench.catalog.errors import InputFileError, OutputError
 
@@ -23,6 +25,14 @@ def text_of(source: Path) -> str:
         raise InputFileError(f"cannot read {source}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InputFileError(f"{source} cannot be read: it is not text") from error
+
+
+def parsed(text: str, source: Path) -> Any:
+    """What a JSON text from a file holds; raises InputFileError where it is none."""
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise InputFileError(f"{source} is not JSON: {error}") from error
 
 
 def write_whole(content: bytes, path: str | os.PathLike[str]) -> None:

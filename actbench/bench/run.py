@@ -24,7 +24,7 @@ from actbench.bench.machine import Machine
 from actbench.bench.plan import Cell
 from actbench.bench.statistics import Estimate
 from actbench.catalog.errors import InputFileError, OutputError
-from actbench.files import text_of, write_whole
+from actbench.files import parsed, text_of, write_whole
 from actbench.peers.base import Description
 from actbench.wording import in_one_line
 
@@ -317,7 +317,7 @@ def load_run(path: str | os.PathLike[str]) -> Run:
             raise InputFileError(f"{source} holds no {RUN_FILE}")
         source = found[0]
     text = text_of(source)
-    plain = _parse_journal(text, source) if source.suffix == ".jsonl" else _parse(text, source)
+    plain = _parse_journal(text, source) if source.suffix == ".jsonl" else parsed(text, source)
     if not isinstance(plain, dict) or "schema" not in plain:
         raise InputFileError(f"{source} is not a run: it has no field 'schema'")
     schema = plain["schema"]
@@ -355,16 +355,9 @@ def run_folders(parent: str | os.PathLike[str]) -> list[Path]:
     return sorted((f for f in Path(parent).glob("*") if f.is_dir()), reverse=True)
 
 
-def _parse(text: str, source: Path) -> Any:
-    try:
-        return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise InputFileError(f"{source} is not JSON: {error}") from error
-
-
 def _parse_journal(text: str, source: Path) -> Any:
     # What stands behind the last line end was cut short when the process was killed.
-    lines = [_parse(line, source) for line in text.split("\n")[:-1]]
+    lines = [parsed(line, source) for line in text.split("\n")[:-1]]
     if not lines or not isinstance(lines[0], dict):
         raise InputFileError(f"{source} is not a run: its first line is incomplete")
     header, records = lines[0], lines[1:]

@@ -306,15 +306,22 @@ def select(patterns: Iterable[str]) -> tuple[Declaration, ...]:
     return tuple(chosen.values())
 
 
+def check_file(path: Path) -> None:
+    """Raise InputFileError where a path is not that of a file."""
+    if path.is_dir():
+        raise InputFileError(f"{path} is a folder: name a file in it")
+    if not path.is_file():
+        raise InputFileError(f"no such file: {path}")
+
+
 def load_file(path: Path | str) -> tuple[Declaration, ...]:
     """Run a user's Python file and return what it declares.
 
     Raises InputFileError where it cannot be read, and DeclarationError, in one line, where it fails.
     """
     global _being_declared
+    check_file(Path(path))
     path = Path(path).resolve()
-    if not path.is_file():
-        raise InputFileError(f"no such file: {path}")
     load()
     # The name is stable and unique, and stays in sys.modules, because cached kernels and worker
     # processes find the module by it again.

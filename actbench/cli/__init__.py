@@ -77,8 +77,12 @@ def _options(
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"error: {printable(' '.join(message.split()))}", file=sys.stderr)
+    print(f"error: {_one_line(message)}", file=sys.stderr)
     return code
+
+
+def _one_line(message: str) -> str:
+    return printable(" ".join(message.split()))
 
 
 def _warned(
@@ -90,7 +94,7 @@ def _warned(
     line: str | None = None,
 ) -> None:
     """A warning in one line, without the place in actbench's code where it was given."""
-    print(f"warning: {' '.join(str(message).split())}", file=file or sys.stderr)
+    print(f"warning: {_one_line(str(message))}", file=file or sys.stderr)
 
 
 def _code(result: object) -> int:

@@ -23,7 +23,6 @@ from actbench.cli.options import (
     Slice,
     Threads,
     Timeout,
-    check_file,
 )
 from actbench.cli.progress import bars, tell
 
@@ -120,6 +119,7 @@ def gate(
     from actbench.bench.gating.process import SideError
     from actbench.bench.gating.side import INSTALLED, BuildError, project_folder, side
     from actbench.catalog.errors import ActbenchError, UsageError
+    from actbench.catalog.registry import check_file
     from actbench.peers import chosen as chosen_peers
     from actbench.present import gating, output
     from actbench.present.records import kind_of

@@ -57,19 +57,7 @@ def declared_in(files: Sequence[Path] | None) -> tuple[Declaration, ...]:
     """The declarations in the files of --from; raises as ``registry.load_file``."""
     from actbench.catalog import registry
 
-    for path in files or ():
-        check_file(path)
     return tuple(d for path in files or () for d in registry.load_file(path))
-
-
-def check_file(path: Path) -> None:
-    """Raise InputFileError where a file of --from is none."""
-    from actbench.catalog.errors import InputFileError
-
-    if path.is_dir():
-        raise InputFileError(f"{path} is a folder: name a file in it")
-    if not path.is_file():
-        raise InputFileError(f"no such file: {path}")
 
 
 def chosen(names: list[str], every: bool, kind: str | None, files: list[Path]) -> tuple[Declaration, ...]:

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from actbench.bench.machine import Machine, now, this_machine, versions
 from actbench.catalog.errors import InputFileError
-from actbench.files import text_of
+from actbench.files import parsed, text_of
 from actbench.present import quantity, table
 from actbench.present.labels import distinct
 from actbench.present.table import Column, Table
@@ -78,11 +78,7 @@ def _line(value: object) -> str:
 
 def load(path: str | os.PathLike[str]) -> Session:
     """The session in a file, also gzipped; raises InputFileError where it is missing, no JSON, or no session."""
-    text = text_of(Path(path))
-    try:
-        document = json.loads(text)
-    except ValueError as error:
-        raise InputFileError(f"{path} is not JSON: {error}") from error
+    document = parsed(text_of(Path(path)), Path(path))
     if isinstance(document, dict) and document.get("schema", SCHEMA) != SCHEMA:
         raise InputFileError(f"{path} has schema {document['schema']} and this actbench reads {SCHEMA}")
     derived = ("verdict", "verdicts")

@@ -15,6 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Self
 
+from actbench.bench.gating.record import BROKEN
 from actbench.bench.gating.side import Side
 from actbench.catalog.errors import ActbenchError
 from actbench.wording import in_one_line
@@ -186,15 +187,11 @@ def describe(sides: Sequence[Side], cpus: Sequence[int], timeout_s: float) -> Ma
         both = [stack.enter_context(Process(side, cpus, Random(0), timeout_s)) for side in sides]
         for process in both:
             process.begin()
-        found, faults = dict[str, Mapping[str, Any]](), dict[str, SideError]()
-        for process in both:
+        found = {}
+        for process in sorted(both, key=lambda process: process.side.name != "head"):
             try:
                 found[process.side.name] = process.begun()
             except SideError as error:
-                faults[process.side.name] = error
-        if "head" in faults:
-            faults["head"].exit_code = 2
-            raise faults["head"]
-        for fault in faults.values():
-            raise fault
+                error.exit_code = BROKEN if process.side.name == "head" else error.exit_code
+                raise
         return found

@@ -15,7 +15,7 @@ from actbench.bench.machine import Machine
 from actbench.bench.plan import Cell
 from actbench.bench.statistics import Estimate
 from actbench.catalog.errors import InputFileError
-from actbench.files import text_of
+from actbench.files import parsed, text_of
 
 SCHEMA = 1
 Outcome = Literal[
@@ -116,16 +116,12 @@ def dumps(report: Report) -> str:
 
 def load(path: str | os.PathLike[str]) -> Report:
     """A report from its file; raises InputFileError where it is missing or malformed."""
-    text = text_of(Path(path))
+    plain = parsed(text_of(Path(path)), Path(path))
+    if isinstance(plain, dict):
+        plain.pop("verdict", None)  # which follows from the rest
     try:
-        plain = json.loads(text)
-        if isinstance(plain, dict):
-            plain.pop("verdict", None)
-        # Strictly as JSON: a list is a tuple there.
-        return _REPORT.validate_json(json.dumps(plain))
-    except ValueError as error:
-        if not isinstance(error, ValidationError):
-            raise InputFileError(f"{path} is no report of a gate: it is not JSON: {error}") from error
+        return _REPORT.validate_python(plain)
+    except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the document"
         raise InputFileError(f"{path} is no report of a gate: {where}: {first['msg']}") from error

@@ -17,6 +17,7 @@ from zipfile import is_zipfile
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
+from actbench.bench.gating.record import BROKEN, EXIT
 from actbench.catalog.errors import ActbenchError, InputFileError, UsageError
 from actbench.kernels.compiler import cache_directory
 from actbench.wording import in_one_line
@@ -36,7 +37,7 @@ class BuildError(ActbenchError):
 
     def __init__(self, side: str, said: str) -> None:
         super().__init__(f"{side} {said}")
-        self.exit_code = 2 if side == "head" else 3
+        self.exit_code = BROKEN if side == "head" else EXIT["inconclusive"]
 
 
 @dataclass(frozen=True)
