@@ -47,6 +47,8 @@ _DOCUMENTED = 0x4000000
 """Of a code object's flags, from Python 3.13 on: its first constant is its docstring."""
 _DEEP = 2
 """How many attributes of attributes are followed: what a function reads of self, and of what self holds."""
+_EXCUSED = {"TypeError", "ParameterError", "InfeasibleError", "MemoryError", "OSError"}
+"""What a call raises that says nothing of its values: it is made otherwise by now, or the machine lacks the room."""
 _SETTLES_S = 0.005
 """How long threads that have ended their work keep their cores busy, where a library does not say."""
 
@@ -433,6 +435,10 @@ def _normal(module: str) -> str:
     return _NUMBERED.sub("", text)
 
 
+def _excused(error: Exception) -> bool:
+    return not _EXCUSED.isdisjoint(kind.__name__ for kind in type(error).__mro__)
+
+
 def serve() -> None:
     """Answer a line of JSON for each that comes."""
     # Whatever a library prints must not be taken for an answer.
@@ -444,7 +450,8 @@ def serve() -> None:
         try:
             answer = getattr(arm, asked.pop("do"))(**asked)
         except Exception as error:
-            answer = {"error": " ".join(f"{type(error).__name__}: {error}".split())}
+            said = " ".join(f"{type(error).__name__}: {error}".split())
+            answer = {"error": said, "excused": _excused(error)}
         print(json.dumps(answer), file=replies, flush=True)
 
 

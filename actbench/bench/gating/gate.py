@@ -14,7 +14,7 @@ import numpy as np
 from actbench.bench.clock import Timer
 from actbench.bench.gating import decision
 from actbench.bench.gating.decision import CONFIRM_ROUNDS, LOOKS, Rule, Verdict
-from actbench.bench.gating.pairing import AbsentError, Injection, Pair, differs
+from actbench.bench.gating.pairing import AbsentError, Injection, NoValuesError, Pair, differs
 from actbench.bench.gating.process import Process, RefusedError, SideError, started
 from actbench.bench.gating.record import Judgement
 from actbench.bench.gating.side import Side
@@ -243,8 +243,8 @@ class Gate:
                     self._progress(Event("confirm", str(case.key), done, (upto - first) * len(cases)))
                     if sample.rounds:
                         case.confirmed[pair] = float(np.median(sample.rounds))
-                    elif sample.fault:
-                        case.lost[pair] = sample.fault
+                    elif sample.fault or sample.incorrect:
+                        case.lost[pair] = sample.fault or sample.incorrect
             _judge(suspicions, look)
 
     def _turn(self, cases: Sequence[_Case], rounds: int, *, compare: bool) -> Iterator[tuple[_Case, _Sample]]:
@@ -265,6 +265,9 @@ class Gate:
                         break
                     except AbsentError as error:
                         sample = _Sample(absent=str(error))
+                        break
+                    except NoValuesError as error:
+                        sample = _Sample(incorrect=str(error))
                         break
                     except RefusedError as error:
                         sample = _Sample(fault=str(error))

@@ -45,6 +45,10 @@ class AbsentError(SideError):
     """A call that the libraries of both sides lack."""
 
 
+class NoValuesError(SideError):
+    """What head's code raised where base's gives values."""
+
+
 @dataclass(frozen=True)
 class Loaded:
     """A cell that both processes hold."""
@@ -133,8 +137,8 @@ class Pair:
     ) -> Loaded:
         """Give both processes the same fresh data of a cell, and find how many calls fill a slice.
 
-        Values and code are compared if asked for. Raises RefusedError for what a side raises, AbsentError for a call
-        that neither side's library has.
+        Values and code are compared if asked for. Raises RefusedError for what a side raises, NoValuesError where head
+        alone does, AbsentError for a call that neither side's library has.
         """
         asked = {
             "function": cell.function,
@@ -148,7 +152,16 @@ class Pair:
         for process in both:
             process.ask("drop")  # what it has mapped is written anew
         made = self._maker.ask("make", cell=asked, seed=seed, folder=str(self._folder), offset=offset)
-        missing = {p.side.name: p.ask("load", cell=asked, peer=peer, made=made).get("missing") for p in both}
+        missing, refused = dict[str, str | None](), dict[str, RefusedError]()
+        for p in both:
+            try:
+                missing[p.side.name] = p.ask("load", cell=asked, peer=peer, made=made).get("missing")
+            except RefusedError as error:
+                refused[p.side.name] = error
+        if "base" in missing and "head" in refused and not (peer or refused["head"].excused):
+            raise NoValuesError(f"head raises {refused['head'].said}, where base gives values")
+        if refused:
+            raise next(iter(refused.values()))
         if all(missing.values()):
             raise AbsentError(f"on neither side: {missing['head']}")
         for name, why in missing.items():

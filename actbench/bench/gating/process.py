@@ -38,10 +38,10 @@ class LostSideError(SideError):
 
 
 class RefusedError(SideError):
-    """What a side's code raised when it was called."""
+    """What a side's code raised when it was called; excused where that says nothing of its values."""
 
-    def __init__(self, side: str, said: str) -> None:
-        self.said = in_one_line(said)
+    def __init__(self, side: str, said: str, *, excused: bool = True) -> None:
+        self.said, self.excused = in_one_line(said), excused
         super().__init__(f"{side}: {self.said}")
 
 
@@ -132,7 +132,7 @@ class Process:
         except (OSError, EOFError, json.JSONDecodeError) as error:
             raise LostSideError(f"{self.side.name} {self._ending()}") from error
         if "error" in answer:
-            raise RefusedError(self.side.name, str(answer["error"]))
+            raise RefusedError(self.side.name, str(answer["error"]), excused=answer["excused"])
         return answer
 
     def _line(self) -> bytes:

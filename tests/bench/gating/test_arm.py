@@ -15,7 +15,7 @@ from random import Random
 import pytest
 
 import actbench
-from actbench.bench.gating.pairing import Injection, Pair, differs
+from actbench.bench.gating.pairing import Injection, NoValuesError, Pair, differs
 from actbench.bench.gating.process import LostSideError, Process, RefusedError, SideError, describe, started
 from actbench.bench.gating.side import Side
 from actbench.bench.plan import Cell
@@ -28,11 +28,10 @@ NOTHING = Injection()
 
 MINE = """
     import math
+    from decimal import Decimal
     import actbench
 
-    @actbench.activation(
-        summary="Mine.", formula="x*exp(-x*x)", exact=lambda m, x: x * m.exp(-x * x), gradient={gradient}
-    )
+    @actbench.activation(formula="exp(-x*x)", derivative=lambda x: -2 * x * math.exp(-x * x))
     def mine(x):
         return {body}
 """
@@ -214,11 +213,28 @@ def test_python_code_on_the_way_is_part_of_the_code(tree, tmp_path):
 
 def test_a_changed_signature_is_refused(tree, tmp_path):
     file = next((tree / "actbench" / "kernels").rglob("elementwise.py"))
-    text = file.read_text()
+    text = file.read_text().replace("out, threads, params", "out, workers, params")
     file.write_text(text.replace("threads: int | None = None", "workers: int | None = None"))
     head = side("head", paths=(str(tree),), cache=tmp_path / "cache")
     with pair(head=head) as both, pytest.raises(RefusedError, match=r"head: \w+Error: .*threads"):
         load(both, Cell("relu", "forward", "float32", 300))
+
+
+def test_what_does_not_compile_on_head_alone_is_heads_fault(tmp_path):
+    bodies = {"base": "math.exp(-x * x)", "head": "math.exp(-x * x) + float(Decimal(0))"}
+    sides = []
+    for name, body in bodies.items():
+        file = tmp_path / name / "mine.py"
+        file.parent.mkdir()
+        file.write_text(textwrap.dedent(MINE.format(body=body)))
+        sides.append(side(name, files=(str(file),), cache=tmp_path / name / "cache"))
+    cell = Cell("mine", "forward", "float64", 300)
+    with (
+        started(sides[0], CPUS, Random(0), 120) as maker,
+        Pair(*sides, maker, CPUS, Random(1), 120, time.perf_counter_ns) as both,
+        pytest.raises(NoValuesError, match=r"^head raises \w+: .*, where base gives values$"),
+    ):
+        load(both, cell)
 
 
 def test_a_side_that_cannot_be_imported_says_why(tree):

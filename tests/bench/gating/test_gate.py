@@ -11,7 +11,14 @@ import pytest
 
 from actbench.bench.gating.decision import Rule
 from actbench.bench.gating.gate import Gate, Key, Options
-from actbench.bench.gating.pairing import AbsentError, ClockError, Injection, Loaded, Pair
+from actbench.bench.gating.pairing import (
+    AbsentError,
+    ClockError,
+    Injection,
+    Loaded,
+    NoValuesError,
+    Pair,
+)
 from actbench.bench.gating.process import LostSideError, RefusedError, SideError
 from actbench.bench.plan import Cell
 
@@ -178,6 +185,15 @@ def test_a_changed_signature_is_no_regression():
     assert found["silu"].outcome == "same"
 
 
+def test_what_head_alone_cannot_compute_is_incorrect():
+    raised = NoValuesError("head raises TypingError: no such name, where base gives values")
+    gate = ScriptedGate(relu=Script(raises=[raised]))
+    found, whole = gate.outcomes()
+    assert (found["relu"].outcome, found["relu"].reason) == ("incorrect", str(raised))
+    assert found["silu"].outcome == "same"
+    assert whole.pairs == 3  # it is not tried again
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -197,8 +213,9 @@ def test_what_happens_once_is_tried_again(error):
     assert found["tanh"].outcome == "same"
 
 
-def test_a_suspect_whose_processes_die_is_inconclusive():
-    died = [LostSideError("head was killed by SIGSEGV")] * 100
+@pytest.mark.parametrize("error", [LostSideError("head was killed by SIGSEGV"), NoValuesError("head raises")])
+def test_a_suspect_whose_processes_die_is_inconclusive(error):
+    died = [error] * 100
     gate = ScriptedGate(silu=Script(shift=log(1.10)))
     screening = gate.start
 
@@ -210,7 +227,7 @@ def test_a_suspect_whose_processes_die_is_inconclusive():
     gate.start = start
     found, _ = gate.outcomes()
     assert found["silu"].outcome == "inconclusive"
-    assert found["silu"].reason == "head was killed by SIGSEGV"
+    assert found["silu"].reason == str(error)
 
 
 def test_a_family_shows_what_none_of_its_cells_does():
@@ -423,7 +440,10 @@ class Answering(FakeSide):
     def ask(self, do, **what):
         if do == "values":
             np.save(what["path"], self.answers["values"])
-        return self.answers.get(do, {})
+        answer = self.answers.get(do, {})
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
 
 def loaded_from(tmp_path, base, head, peer=None):
@@ -452,6 +472,22 @@ def test_what_a_library_lacks(tmp_path):
         loaded_from(tmp_path, lacking, lacking, "torch")
     with pytest.raises(RefusedError, match=r"^head: torch has no such call"):
         loaded_from(tmp_path, {"digest": {"hash": "a"}}, lacking, "torch")
+
+
+def test_what_one_side_raises(tmp_path):
+    """Head alone is at fault where base gives values, unless its call is made otherwise, or the machine is."""
+    fine = {"digest": {"hash": "a"}}
+    wrong, excused = (
+        {"load": RefusedError(s, "E: no", excused=e)} for s, e in (("head", False), ("head", True))
+    )
+    with pytest.raises(NoValuesError, match="head raises E: no, where base gives values"):
+        loaded_from(tmp_path, fine, wrong)
+    refused = [(fine, excused), (wrong, fine), (wrong, wrong)]
+    for base, head in refused:
+        with pytest.raises(RefusedError, match="head: E: no"):
+            loaded_from(tmp_path, base, head)
+    with pytest.raises(RefusedError, match="head: E: no"):
+        loaded_from(tmp_path, fine, wrong, "torch")
 
 
 @pytest.mark.parametrize("ns", [0, -5, 10**12])
