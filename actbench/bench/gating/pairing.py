@@ -151,17 +151,14 @@ class Pair:
         both = self._random.sample((self.base, self.head), 2)
         for process in both:
             process.ask("drop")  # what it has mapped is written anew
-        made = self._maker.ask("make", cell=asked, seed=seed, folder=str(self._folder), offset=offset)
-        missing, refused = dict[str, str | None](), dict[str, RefusedError]()
-        for p in both:
-            try:
-                missing[p.side.name] = p.ask("load", cell=asked, peer=peer, made=made).get("missing")
-            except RefusedError as error:
-                refused[p.side.name] = error
-        if "base" in missing and "head" in refused and not (peer or refused["head"].excused):
-            raise NoValuesError(f"head raises {refused['head'].said}, where base gives values")
-        if refused:
-            raise next(iter(refused.values()))
+        try:
+            made = self._maker.ask("make", cell=asked, seed=seed, folder=str(self._folder), offset=offset)
+        except RefusedError:
+            if not peer:  # head's kernel is compiled for it, and base's may do what head's does not
+                self._answers(both, "compile", function=cell.function, pass_=cell.pass_, dtype=cell.dtype)
+            raise
+        found = self._answers(both, "load", cell=asked, peer=peer, made=made)
+        missing = {name: answer.get("missing") for name, answer in found.items()}
         if all(missing.values()):
             raise AbsentError(f"on neither side: {missing['head']}")
         for name, why in missing.items():
@@ -179,6 +176,20 @@ class Pair:
         if max(own) > _ALIKE * min(own) and not injection.of(cell):
             return Loaded(own, same, apart, own)
         return Loaded(injection.loops(cell, max(own)), same, apart)
+
+    def _answers(self, both: Sequence[Process], do: str, **what: Any) -> Mapping[str, Mapping[str, Any]]:
+        """What each side answers, by its name; raises as ``load`` does."""
+        found, refused = dict[str, Mapping[str, Any]](), dict[str, RefusedError]()
+        for process in both:
+            try:
+                found[process.side.name] = process.ask(do, **what)
+            except RefusedError as error:
+                refused[process.side.name] = error
+        if "base" in found and "head" in refused and not (what.get("peer") or refused["head"].excused):
+            raise NoValuesError(f"head raises {refused['head'].said}, where base gives values")
+        if refused:
+            raise next(iter(refused.values()))
+        return found
 
     def rounds(self, loaded: Loaded, count: int) -> list[float]:
         """The logarithm of head's time by base's, a round each: base, head, head, base, or the other way about.

@@ -230,7 +230,7 @@ def test_what_does_not_compile_on_head_alone_is_heads_fault(tmp_path):
         sides.append(side(name, files=(str(file),), cache=tmp_path / name / "cache"))
     cell = Cell("mine", "forward", "float64", 300)
     with (
-        started(sides[0], CPUS, Random(0), 120) as maker,
+        started(sides[1], CPUS, Random(0), 120) as maker,
         Pair(*sides, maker, CPUS, Random(1), 120, time.perf_counter_ns) as both,
         pytest.raises(NoValuesError, match=r"^head raises \w+: .*, where base gives values$"),
     ):
