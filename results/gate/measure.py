@@ -2,8 +2,9 @@
 
 Gates of this version against itself, with nothing changed and with extra work injected into one cell, on an idle
 machine and with the other core busy; one gate over the quick preset for its duration; and, from the pairs of all gates
-in which nothing was injected, simulated gates for the tail that real ones cannot reach. Writes gate.json and gate.md
-beside itself, after every gate, and goes on from there; what another version or machine began it refuses.
+in which nothing was injected, simulated gates, with nothing and with a slowed cell, for what real ones are too few for.
+Writes gate.json and gate.md beside itself, after every gate, and goes on from there; what another version or machine
+began it refuses.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from math import log1p
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +59,7 @@ while os.getppid() == parent:  # ends with it, also where that is killed
     for _ in range(1_000_000):
         x = x * x + 0.1 if x < 2 else 0.5
 """
-SIMULATED = 20_000
+SIMULATED, SLOWED = 20_000, (0.05, 0.10)
 
 
 @contextmanager
@@ -114,18 +116,23 @@ class Replayed(Gate):
 
     signs = (-1, 1)
 
-    def __init__(self, side: Side, pairs: Sequence[Mapping[str, float]], seed: int) -> None:
+    def __init__(
+        self, side: Side, pairs: Sequence[Mapping[str, float]], seed: int, slowed: str = "", part: float = 0.0
+    ) -> None:
         super().__init__(side, side, Options(seed=seed), lambda: 0)
-        self._recorded = pairs
+        self._recorded, self._added = pairs, {slowed: log1p(part)}
 
     def start(self) -> Pair:
-        """A pair that was recorded."""
-        sign = self._random.choice(self.signs)
-        return Recorded({key: sign * v for key, v in self._random.choice(self._recorded).items()})
+        """A pair that was recorded, and in the slowed cell its part more."""
+        sign, recorded = self._random.choice(self.signs), self._random.choice(self._recorded)
+        return Recorded({key: sign * v + self._added.get(key, 0.0) for key, v in recorded.items()})
 
 
-def simulated(trials: Mapping[str, Sequence[Trial]], side: Side, gates: int) -> Rate:
-    """Of gates that measure again what was recorded, half of them on each kind of machine: how many are red."""
+def simulated(trials: Mapping[str, Sequence[Trial]], side: Side, gates: int, part: float = 0.0) -> Rate:
+    """Of gates that measure again what was recorded, half of them on each kind of machine: how many are red.
+
+    With a part, by which each cell in turn is slowed: how many find that cell slower.
+    """
     families = {f.name: f.family for f in actbench.functions()}
     red = 0
     for number in range(gates):
@@ -137,9 +144,10 @@ def simulated(trials: Mapping[str, Sequence[Trial]], side: Side, gates: int) -> 
         ]
         common = set.intersection(*map(set, pairs))  # a cell may have been lost in a trial
         keys = [Key(_cell(key)) for key in sorted(common)]
-        gate = Replayed(side, pairs, number)
+        slowed = keys[number // len(trials) % len(keys)].cell.key
+        gate = Replayed(side, pairs, number, slowed, part)
         outcomes = gate.run(keys, lambda _: Rule(), lambda key: families[key.cell.function]).judgements
-        red += any(j.outcome == "slower" for j in outcomes)
+        red += any(j.outcome == "slower" and (not part or j.key == slowed) for j in outcomes)
     return Rate(red, gates)
 
 
@@ -162,10 +170,15 @@ def table(document: Mapping[str, Any]) -> str:
         rows.append((state, *worth(part, of)))
     tail, quick = document["simulated"], document["quick"]
     on = document["machine"]
+    caught = [
+        f"{100 * float(part):g} % slower: caught in {100 * n / tail['gates']:.2f} %"
+        for part, n in tail["caught"].items()
+    ]
     caption = (
         f"On {on['cpu']}, {on['cores']} cores. In brackets exact 95 % intervals. "
         "Loaded: another process keeps the other core busy. "
         f"{tail['gates']} gates replayed from pairs that were recorded with nothing injected: {tail['red']} red. "
+        f"As many with one cell {' and '.join(caught)} of them. "
         f"A gate over the preset quick ({quick['cells']} cells, all measured): {quick['seconds']:.0f} s, "
         f"{quick['verdict']}."
     )
@@ -222,8 +235,11 @@ def main() -> None:
     for trial in document["trials"]:
         if not trial["trial"]["injected"]:
             null.setdefault(trial["state"], []).append(Trial(**trial["trial"]))
-    found = simulated(null, this, SIMULATED)
-    document["simulated"] = {"gates": found.of, "red": found.found}
+    document["simulated"] = {
+        "gates": SIMULATED,
+        "red": simulated(null, this, SIMULATED).found,
+        "caught": {str(part): simulated(null, this, SIMULATED, part).found for part in SLOWED},
+    }
     keep()
     write_text(table(document), path.with_suffix(".md"))
     print(table(document))

@@ -61,13 +61,20 @@ def test_gates_of_what_is_slower_are_red(measure, monkeypatch):
     assert measure.simulated({"idle": slow}, None, 20).found == 20
 
 
+def test_a_slowed_cell_is_caught_but_by_noise_that_hides_it(measure):
+    quiet, loud = ({"idle": trials(deviation)} for deviation in (0.003, 0.2))
+    assert measure.simulated(quiet, None, 40, 0.10).found == 40
+    assert measure.simulated(quiet, None, 40, 0.01).found == 0
+    assert measure.simulated(loud, None, 40, 0.10).found < 20
+
+
 def test_the_table_counts_each_phase(measure):
     found = [{"state": "idle", "trial": vars(t)} for t in trials(0.01, count=3)]
     red = Trial(0.05, "red", {"relu": "slower"}, (), 16, 30.0)
     document = {
         "trials": [*found, {"state": "idle", "trial": vars(red)}],
         "machine": {"cpu": "Test CPU", "cores": 2},
-        "simulated": {"gates": 100, "red": 0},
+        "simulated": {"gates": 100, "red": 0, "caught": {"0.05": 97, "0.1": 100}},
         "quick": {"cells": 606, "seconds": 332.1, "verdict": "green"},
     }
     text = measure.table(document)
@@ -77,3 +84,4 @@ def test_the_table_counts_each_phase(measure):
     assert "| 0 (0..70.8) |" in " ".join(lines[0].split())
     assert "100 (2.5..100)" in lines[1]
     assert "606 cells" in text
+    assert "one cell 5 % slower: caught in 97.00 % and 10 % slower: caught in 100.00 % of them" in text
