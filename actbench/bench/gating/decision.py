@@ -61,6 +61,16 @@ def suspected(pairs: Sequence[Sequence[float]], rule: Rule) -> Verdict:
     return "slower" if found > rule.suspicious else "faster" if found < -rule.suspicious else "same"
 
 
+def disagree(pairs: Sequence[Sequence[float]], rule: Rule) -> bool:
+    """Whether a screened cell's pairs lie further apart than what makes it a suspect.
+
+    Processes of the very same code can differ by more than a slowdown, and two pairs then hide it: over 40 000 gates
+    replayed, with one cell 5 or 10 % slower, that was missed in 2.2 and 0.17 % of them.
+    """
+    medians = [np.median(rounds) for rounds in pairs]
+    return bool(max(medians) - min(medians) > rule.suspicious)
+
+
 def middle(pairs: Sequence[Sequence[float]]) -> float:
     """The median over pairs of each pair's median."""
     return float(np.median([np.median(rounds) for rounds in pairs]))

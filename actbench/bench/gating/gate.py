@@ -21,7 +21,7 @@ from actbench.bench.gating.side import Side
 from actbench.bench.plan import Cell
 
 SCREENED, SCREEN_ROUNDS = 2, 12
-"""Process pairs that a screening takes, and rounds a pair."""
+"""Process pairs that a screening takes, and rounds a pair; as many more pairs where the first disagree."""
 CONTROLS = 8
 """Unchanged cells that are measured beside the suspects: what moves them is the machine."""
 FEWEST, MOST = 3, 12
@@ -115,7 +115,7 @@ class _Case:
 
     @property
     def measured(self) -> bool:
-        return len(self.screened) == SCREENED
+        return len(self.screened) >= SCREENED
 
 
 @dataclass
@@ -217,17 +217,22 @@ class Gate:
                 pair.compile(*kernel)
 
     def _screen(self, cases: Sequence[_Case]) -> None:
-        wanted = list(cases)
+        self._screened(cases, first=True)
+        doubtful = [c for c in cases if c.measured and decision.disagree(c.screened, c.rule)]
+        self._screened(doubtful, first=False)
+
+    def _screened(self, wanted: Sequence[_Case], *, first: bool) -> None:
         for number in range(SCREENED):
-            for i, (case, sample) in enumerate(self._turn(wanted, SCREEN_ROUNDS, compare=not number)):
-                self._progress(
-                    Event("screen", str(case.key), number * len(wanted) + i + 1, SCREENED * len(wanted))
-                )
+            kept, compare = [], first and not number
+            for i, (case, sample) in enumerate(self._turn(wanted, SCREEN_ROUNDS, compare=compare)):
+                done = number * len(wanted) + i + 1
+                self._progress(Event("screen", str(case.key), done, SCREENED * len(wanted)))
                 case.same_code = case.same_code or sample.same_code
                 case.incorrect, case.fault, case.absent = sample.incorrect, sample.fault, sample.absent
                 if sample.rounds:
                     case.screened.append(sample.rounds)
-            wanted = [case for case in wanted if case.screened]
+                    kept.append(case)
+            wanted = kept
 
     def _confirm(self, suspicions: Sequence[_Suspicion], controls: Sequence[_Case]) -> None:
         for look, upto in enumerate(LOOKS):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from math import comb, log
 
 import numpy as np
@@ -15,12 +17,14 @@ from actbench.bench.gating.decision import (
     Rule,
     between_pairs,
     detectable,
+    disagree,
     estimate,
     holm,
     judged,
     sign_test,
     suspected,
 )
+from actbench.bench.gating.gate import SCREENED
 
 RULE = Rule()
 
@@ -110,19 +114,28 @@ def test_the_power_of_the_confirmation():
     assert caught >= 297
 
 
+def screened(pair: Callable[[], list[float]]) -> list[list[float]]:
+    """As the gate screens: as many pairs again where the first disagree."""
+    pairs = [pair() for _ in range(SCREENED)]
+    return pairs + [pair() for _ in range(SCREENED)] if disagree(pairs, RULE) else pairs
+
+
 def test_detectable_is_what_a_simulation_detects():
     random = np.random.default_rng(9)
     noise, process = 0.05, 0.02
-    cells = [
-        [list(random.normal(random.normal(0, process), noise, 12)) for _ in range(2)] for _ in range(400)
-    ]
+
+    def pair(slower: float) -> list[float]:
+        return list(random.normal(slower + random.normal(0, process), noise, 12))
+
+    cells = [screened(partial(pair, 0.0)) for _ in range(400)]
+    assert {len(pairs) for pairs in cells} == {2, 4}
     between = between_pairs(cells)
     assert between == pytest.approx(process, rel=0.2)
     least = np.median([detectable(cell, process, RULE, 1) for cell in cells])
     caught = 0
     slower = log(1 + least)
     for _ in range(2000):
-        pairs = [list(random.normal(slower + random.normal(0, process), noise, 12)) for _ in range(2)]
+        pairs = screened(partial(pair, slower))
         of_pairs = random.normal(slower, process, 32)
         confirmed = [float(np.median(random.normal(m, noise, CONFIRM_ROUNDS))) for m in of_pairs]
         caught += (
@@ -143,9 +156,9 @@ def test_detectable_reckons_with_processes_that_differ_and_with_other_suspects(s
     for _ in range(1000):
         confirmed = {0: list(random.normal(slower, process, 32))}
         confirmed |= {i: list(random.normal(0, process, 32)) for i in range(1, suspects)}
-        screened = [[m] * 12 for m in random.normal(slower, process, 2)]
+        pairs = screened(lambda: [random.normal(slower, process)] * 12)
         found = judged(confirmed, lambda _: RULE, 1)[0] == "slower"
-        caught += found and suspected(screened, RULE) == "slower"
+        caught += found and suspected(pairs, RULE) == "slower"
     assert caught / 1000 > 0.77
 
 

@@ -36,6 +36,7 @@ class Script:
     same_code: bool = False
     difference: float = 0.0
     raises: list[Exception] = field(default_factory=list)  # at one load each, and then no more
+    slow: list[float] = field(default_factory=list)  # by how much more one pair's head is slower each
 
 
 class ScriptedPair(Pair):
@@ -61,7 +62,8 @@ class ScriptedPair(Pair):
 
     def rounds(self, loaded, count):
         script, name = self._scripts[self._cell.function], self._cell.function
-        return [script.shift + self._bias[name] + self._random.gauss(0, script.noise) for _ in range(count)]
+        shift = script.shift + self._bias[name] + (script.slow.pop(0) if script.slow else 0.0)
+        return [shift + self._random.gauss(0, script.noise) for _ in range(count)]
 
 
 class ScriptedGate(Gate):
@@ -119,6 +121,40 @@ def test_what_the_screening_missed_is_not_confirmed():
     found, _ = gate.outcomes()
     assert found["silu"].outcome == "same"
     assert found["silu"].confirmed == ()
+
+
+def test_a_pair_that_hides_a_slowdown_is_outvoted():
+    gate = ScriptedGate(silu=Script(shift=log(1.1), slow=[-0.28]))
+    found, _ = gate.outcomes()
+    assert found["silu"].outcome == "slower"
+    assert [len(rounds) for rounds in found["silu"].screened] == [12] * 4
+    assert gate.log[3:5] == [["silu"]] * 2  # the cells whose pairs agree are not measured again
+    assert all(len(found[name].screened) == 2 for name in NAMES if name != "silu")
+
+
+def test_pairs_that_disagree_make_no_suspect_by_themselves():
+    found, whole = ScriptedGate(silu=Script(slow=[0.2, 0.01])).outcomes()
+    assert found["silu"].outcome == "same"
+    assert found["silu"].confirmed == ()
+    assert whole.pairs == 5
+
+
+@pytest.mark.parametrize(("lost", "outcome"), [(1, "same"), (2, "inconclusive")])
+def test_pairs_that_are_lost_where_the_first_disagree(lost, outcome):
+    gate = ScriptedGate(silu=Script(slow=[0.2, 0.01]))
+    loads, load = [], ScriptedPair.load
+
+    class Dying(ScriptedPair):
+        def load(self, cell, *given, **more):
+            loads.append(cell.function)
+            if loads.count("silu") in range(3, 3 + lost):
+                raise LostSideError("head ended by SIGKILL")
+            return load(self, cell, *given, **more)
+
+    gate.start = lambda: Dying(gate.scripts, gate._random, gate.log)
+    found, _ = gate.outcomes()
+    assert found["silu"].outcome == outcome
+    assert ("SIGKILL" in found["silu"].reason) is (outcome == "inconclusive")
 
 
 def test_a_suspect_that_is_not_sure_gets_the_second_look():
