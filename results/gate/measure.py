@@ -134,17 +134,19 @@ def simulated(trials: Mapping[str, Sequence[Trial]], side: Side, gates: int, par
     With a part, by which each cell in turn is slowed: how many find that cell slower.
     """
     families = {f.name: f.family for f in actbench.functions()}
-    red = 0
-    for number in range(gates):
-        found = list(trials.values())[number % len(trials)]
+    states = []
+    for found in trials.values():
         pairs = [
             {key: medians[i] for key, medians in trial.pairs.items()}
             for trial in found
             for i in range(SCREENED)
         ]
         common = set.intersection(*map(set, pairs))  # a cell may have been lost in a trial
-        keys = [Key(_cell(key)) for key in sorted(common)]
-        slowed = keys[number // len(trials) % len(keys)].cell.key
+        states.append((pairs, [Key(_cell(key)) for key in sorted(common)]))
+    red = 0
+    for number in range(gates):
+        pairs, keys = states[number % len(states)]
+        slowed = keys[number // len(states) % len(keys)].cell.key
         gate = Replayed(side, pairs, number, slowed, part)
         outcomes = gate.run(keys, lambda _: Rule(), lambda key: families[key.cell.function]).judgements
         red += any(j.outcome == "slower" and (not part or j.key == slowed) for j in outcomes)

@@ -39,6 +39,13 @@ def refuse(*given: object, **more: object) -> None:
     raise AssertionError("what belongs before the call is done in it")
 
 
+def numpys(name: str, x: Any, **params: float) -> Prepared:
+    request = Request(name, "forward", {**get(name).declaration.defaults, **params}, {"x": x})
+    call = peers()["numpy"].prepare(request)
+    assert call is not None
+    return call
+
+
 class Recorded(np.ndarray[Any, Any]):
     """An array that notes which of NumPy's operations it takes part in."""
 
@@ -68,18 +75,12 @@ def test_numpy_is_not_slowed_by_the_wrong_operation(
     name: str, slow: str, naive: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What those operations cost stands beside the calls that do without them: 20 to 230 times as much."""
-    f, x = get(name), np.random.default_rng(1).standard_normal(64).view(Recorded)
-    for call, has in ((lambda: naive(x), True), (numpy_call(f, x), False)):
+    x = np.random.default_rng(1).standard_normal(64).view(Recorded)
+    for call, has in ((lambda: naive(x), True), (numpys(name, x).call, False)):
         monkeypatch.setattr(Recorded, "operations", set())
         call()
         assert Recorded.operations
         assert (slow in Recorded.operations) is has
-
-
-def numpy_call(f: Any, x: Any) -> Callable[[], object]:
-    call = peers()["numpy"].prepare(Request(f.name, "forward", f.declaration.defaults, {"x": x}))
-    assert call is not None
-    return call.call
 
 
 @pytest.mark.parametrize(
@@ -91,10 +92,7 @@ def numpy_call(f: Any, x: Any) -> Callable[[], object]:
 )
 def test_numpy_has_every_slope_and_group(name: str, params: dict[str, float]) -> None:
     x = np.random.default_rng(1).standard_normal((4, 30))
-    f = get(name)
-    call = peers()["numpy"].prepare(Request(name, "forward", {**f.declaration.defaults, **params}, {"x": x}))
-    assert call is not None
-    assert difference(call.result(), f(x, **params)) <= 1e-15
+    assert difference(numpys(name, x, **params).result(), get(name)(x, **params)) <= 1e-15
 
 
 @pytest.mark.parametrize(
